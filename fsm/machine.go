@@ -1,0 +1,182 @@
+package fsm
+
+import "encoding/json"
+
+// StateID and EventID are small indices into [Machine.States] and
+// [Machine.Events], stable for one compiled machine only; never store them.
+type (
+	StateID int32
+	EventID int32
+)
+
+// Reserved words of `requires`.
+const (
+	Anyone = "anyone" // every authenticated actor
+	System = "system" // only actors of the kind system
+)
+
+// Machine is a compiled definition. Its zero value is of no use; see [Parse].
+type Machine struct {
+	def definition
+}
+
+// Metadata is what a definition says beside the rules: title, description,
+// color, order, confirm, destructive, activity, tags and any key that begins
+// with "x-". Values are JSON-like (string, bool, json.Number, []any, map[string]any).
+type Metadata map[string]any
+
+// State is one state of a machine.
+type State struct {
+	ID     StateID
+	Name   string
+	Slug   string
+	Title  string
+	Final  bool     // no normal edge leaves
+	Closed bool     // nothing leaves, ever
+	Entry  []string // checks on every edge that enters
+	Meta   Metadata
+}
+
+// NoteMode says whether an event takes a note.
+type NoteMode string
+
+const (
+	NoteOptional  NoteMode = "optional"
+	NoteRequired  NoteMode = "required"
+	NoteForbidden NoteMode = "forbidden"
+)
+
+// Event is one event of a machine.
+type Event struct {
+	ID       EventID
+	Name     string
+	Slug     string
+	Title    string
+	Note     NoteMode
+	Input    *Schema // nil: the event takes no form fields
+	Override bool
+	Meta     Metadata
+}
+
+// Edge is one transition of the graph: from a state by an event to one target.
+type Edge struct {
+	From, To StateID
+	Event    EventID
+	Stay     bool     // declared `stay: true`: recorded, enters nobody
+	Override bool     // off the normal path
+	Requires []string // who: any one suffices (role, $condition, anyone, system)
+	Checks   []string // all must hold: machine's, event's, edge's, target state's entry; in that order, no repeats
+	Meta     Metadata
+}
+
+// Access says who may do something that is no event: create, read, explain, edit facts.
+type Access struct {
+	Requires []string
+	Checks   []string
+	States   []StateID // facts edits only: where they are legal; nil elsewhere
+}
+
+// Name is the machine's name as declared.
+func (m *Machine) Name() string { return m.def.name }
+
+// Slug is the machine's identifier in addresses and Rego packages.
+func (m *Machine) Slug() string { return m.def.slug }
+
+// Title is the machine's title, or its name.
+func (m *Machine) Title() string { return m.def.title }
+
+// Meta is the machine's own metadata.
+func (m *Machine) Meta() Metadata { return m.def.meta }
+
+// Revision is the hex SHA-256 of the canonical definition: equal definitions
+// have equal revisions whatever their comments, key order and layout.
+func (m *Machine) Revision() string { return m.def.revision }
+
+// Initial is the state in which instances are created.
+func (m *Machine) Initial() StateID { return m.def.initial }
+
+// States are all states in their declared order; index = StateID.
+func (m *Machine) States() []State { return m.def.states }
+
+// Events are all events in their declared order; index = EventID.
+func (m *Machine) Events() []Event { return m.def.events }
+
+// State returns the state of that id.
+func (m *Machine) State(id StateID) *State { return &m.def.states[id] }
+
+// Event returns the event of that id.
+func (m *Machine) Event(id EventID) *Event { return &m.def.events[id] }
+
+// StateByName finds a state by its declared name.
+func (m *Machine) StateByName(name string) (StateID, bool) {
+	id, ok := m.def.stateIDs[name]
+	return id, ok
+}
+
+// EventByName finds an event by its declared name.
+func (m *Machine) EventByName(name string) (EventID, bool) {
+	id, ok := m.def.eventIDs[name]
+	return id, ok
+}
+
+// Step returns the edges by which event leaves state: none when it is illegal,
+// several when it has several targets. It is a table look-up without allocation.
+// The slice is the machine's own: read it, never write it.
+func (m *Machine) Step(state StateID, event EventID) []Edge { panic("fsm: unbuilt") }
+
+// Legal returns the events that leave state, in declared order. Shared; read only.
+func (m *Machine) Legal(state StateID) []EventID { panic("fsm: unbuilt") }
+
+// Edges are all edges, sorted by (from, event, declared target order).
+func (m *Machine) Edges() []Edge { return m.def.edges }
+
+// Roles are the declared or named roles, sorted.
+func (m *Machine) Roles() []string { return m.def.roles }
+
+// Expand returns roles with all that they include, sorted and without repeats.
+// Roles that the machine doesn't know are kept as they are.
+func (m *Machine) Expand(roles []string) []string { panic("fsm: unbuilt") }
+
+// Create, Read, Explain and FactsEdit say who may do these; see [Access].
+// Defaults: nobody creates; whoever meets any `requires` of the machine reads
+// (Requires is then the union of them, Checks none); interlock:admin explains;
+// nobody edits facts.
+func (m *Machine) Create() Access    { return m.def.create }
+func (m *Machine) Read() Access      { return m.def.read }
+func (m *Machine) Explain() Access   { return m.def.explain }
+func (m *Machine) FactsEdit() Access { return m.def.factsEdit }
+
+// FactsSchema and AttrsSchema are nil when the definition declares none: there are then no facts, no attributes.
+func (m *Machine) FactsSchema() *Schema { return m.def.facts }
+func (m *Machine) AttrsSchema() *Schema { return m.def.attrs }
+
+// Checks are the names of all conditions that the policy must define as checks
+// (without `$`), and Grants those that stand in `requires` as `$name` (without
+// the `$`); both sorted.
+func (m *Machine) Checks() []string { return m.def.checks }
+func (m *Machine) Grants() []string { return m.def.grants }
+
+// Findings are what [Machine.Validate]-time analysis has to say about a
+// definition that is legal: unreachable states, dead ends, edges for nobody …
+// Sorted by position.
+func (m *Machine) Findings() []Finding { return m.def.findings }
+
+// Source is the canonical JSON of the definition, what Revision hashes.
+func (m *Machine) Source() json.RawMessage { return m.def.canonical }
+
+type definition struct {
+	name, slug, title, revision string
+	meta                        Metadata
+	initial                     StateID
+	states                      []State
+	events                      []Event
+	edges                       []Edge
+	stateIDs                    map[string]StateID
+	eventIDs                    map[string]EventID
+	roles, checks, grants       []string
+	create, read, explain       Access
+	factsEdit                   Access
+	facts, attrs                *Schema
+	findings                    []Finding
+	canonical                   json.RawMessage
+}
