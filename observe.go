@@ -1,0 +1,26 @@
+package interlock
+
+import (
+	"context"
+	"time"
+)
+
+// Observer is told of everything the gate did, after it did it. It must be
+// quick and must not call the gate.
+type Observer interface {
+	Observe(ctx context.Context, o Observation)
+}
+
+// Observation is one call of the gate.
+type Observation struct {
+	Op       string // fire, do, create, facts, available, explain, read, history, list, actor
+	Tenant   string
+	Machine  string
+	Event    string
+	Stage    Stage // "" when it was allowed
+	Code     string
+	Duration time.Duration
+	Cached   bool   // the final decision rested on cached facts
+	Looks    int    // decisions made: 1, or more after a second look or a lost race
+	Alarm    string // not "" when something needs a human: policy_failed, cache_corrupt, person_mismatch …
+}

@@ -1,0 +1,121 @@
+package interlock
+
+import (
+	"context"
+	"time"
+
+	"github.com/interlock-go/interlock/fsm"
+)
+
+// Policy is where rules come from, such as a directory of Rego.
+type Policy interface {
+	// Compile reads the rules as they stand now and checks them against the
+	// machines: every check and grant that a machine names must exist. A bad
+	// policy is an error that says where; nothing is half loaded.
+	Compile(ctx context.Context, machines []*fsm.Machine) (Rules, error)
+}
+
+// Rules are compiled, immutable and safe for concurrent use.
+type Rules interface {
+	// Revision identifies everything that a machine's decisions depend on:
+	// its package, the libraries, the data. "" for a machine without rules.
+	Revision(machine string) string
+
+	// Reads tells whether the condition (a check's or grant's name, "deny" or
+	// "target") reads input.input (the form) or input.note, itself or through
+	// others. When that can't be told it answers true. A rule that doesn't exist reads nothing.
+	Reads(machine, condition string) (form, note bool)
+
+	// Decide evaluates. An error, a time-out or a panic inside is an error, and
+	// the gate refuses.
+	Decide(ctx context.Context, q *Query) (Verdict, error)
+}
+
+// Query asks for named conditions on one (event, target).
+type Query struct {
+	Input  *Input
+	Checks []string // must be exactly true
+	Grants []string // without the `$`
+	Target bool     // ask for `target`, too
+	Trace  bool     // fill Verdict.Trace; several times slower
+}
+
+// Verdict is what the rules say. Its zero value grants nothing; it does not
+// say yes by itself: the gate compares Passed with what it asked for.
+type Verdict struct {
+	Passed  []string // checks that are exactly true
+	Failed  []Reason // the others: Code is the check's name, Message its title
+	Granted []string // grants that are exactly true
+	Deny    []Reason // not empty: refused
+	Target  string   // "" when undefined
+	Trace   []string // a line a step
+}
+
+// Input is all that a policy may read. It is complete: every declared state,
+// event, fact and attribute is there (facts and attributes that are absent are
+// absent, their types are checked when the input is built).
+type Input struct {
+	Machine    string          `json:"machine"`
+	Event      string          `json:"event"` // declared name, or $read, $create, $facts, $explain
+	Transition InputTransition `json:"transition"`
+	Instance   InputInstance   `json:"instance"`
+	Actor      InputActor      `json:"actor"`
+	Form       map[string]any  `json:"input"` // never nil
+	Note       string          `json:"note"`
+	Now        InputTime       `json:"now"` // the only clock
+	Request    InputRequest    `json:"request"`
+}
+
+// InputTransition is the edge that is asked for.
+type InputTransition struct {
+	From     string         `json:"from"`
+	To       string         `json:"to"`
+	Override bool           `json:"override"`
+	Metadata map[string]any `json:"metadata"` // the edge's over the event's; never nil
+}
+
+// InputInstance is the instance before the event. Every declared state is a key
+// of Entered, every declared event one of Did and Last.
+type InputInstance struct {
+	ID        string               `json:"id"`
+	Tenant    string               `json:"tenant"`
+	State     string               `json:"state"`
+	Version   int64                `json:"version"`
+	Facts     map[string]any       `json:"facts"`
+	CreatedBy string               `json:"created_by"`
+	CreatedAt time.Time            `json:"created_at"`
+	Since     time.Time            `json:"since"`
+	Entered   map[string][]string  `json:"entered"`
+	Did       map[string][]string  `json:"did"`
+	Actors    []string             `json:"actors"`
+	Last      map[string]InputLast `json:"last"`
+}
+
+// InputLast is the newest occurrence of an event; At is "" and Count 0 when there was none.
+type InputLast struct {
+	Person string `json:"person"`
+	At     string `json:"at"` // RFC 3339
+	Count  int64  `json:"count"`
+}
+
+// InputActor is who asks, with the roles that apply here and what they include.
+type InputActor struct {
+	ID         string         `json:"id"`
+	Person     string         `json:"person"`
+	Kind       Kind           `json:"kind"`
+	Roles      []string       `json:"roles"` // sorted
+	Attrs      map[string]any `json:"attrs"` // the declared ones
+	Claims     map[string]any `json:"claims"`
+	OnBehalfOf string         `json:"on_behalf_of"` // actor id or ""
+}
+
+// InputTime is one moment twice.
+type InputTime struct {
+	RFC3339 string `json:"rfc3339"` // UTC, µs
+	NS      int64  `json:"ns"`      // since 1970 in nanoseconds
+}
+
+// InputRequest identifies the request.
+type InputRequest struct {
+	ID string `json:"id"`
+}

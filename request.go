@@ -1,0 +1,56 @@
+package interlock
+
+import "time"
+
+// Request asks for an event on an instance.
+type Request struct {
+	Machine string
+	ID      string
+	Event   string
+	To      string // the target, where the event has several
+	Note    string
+	Input   map[string]any // the event's form; numbers as json.Number, or any Go number
+	DryRun  bool           // decide only
+
+	// IdempotencyKey makes a repeated request apply once: the second answer is
+	// that of the first, for 24 hours. Scope: tenant and actor. 1 to 255 bytes.
+	IdempotencyKey string
+	RequestID      string // for input.request.id; "" makes one
+}
+
+// Result is what a committed request left.
+type Result struct {
+	Instance   Instance   // after
+	Transition Transition // without ID and Hash when DryRun
+	Replayed   bool       // answered from the idempotency key
+}
+
+// CreateRequest asks for a new instance.
+type CreateRequest struct {
+	Machine   string
+	ID        string         // "" makes a UUIDv7
+	Facts     map[string]any // must fit the machine's schema
+	Note      string
+	RequestID string
+	DryRun    bool
+}
+
+// FactsRequest asks for a change of facts.
+type FactsRequest struct {
+	Machine   string
+	ID        string
+	Patch     map[string]any // JSON merge patch, RFC 7396: null removes
+	Note      string
+	RequestID string
+	DryRun    bool
+}
+
+// ListRequest asks for the instances that the actor may read.
+type ListRequest struct {
+	Machine      string
+	State        string
+	Actor        string // id of an actor in its history
+	UpdatedSince time.Time
+	After        string // the last id of the page before
+	Limit        int    // 1 to 200; 0 is 50
+}

@@ -1,0 +1,303 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What a Store answers when it did not commit, and knows it. Any other error
+// from [Store.Commit] leaves the outcome unknown; the gate then looks for the
+// transition.
+var (
+	ErrStale     = errors.New("interlock: what was decided on has changed")           // a predicate of the commit failed
+	ErrExists    = errors.New("interlock: an instance of this id exists")             // creation only
+	ErrLastAdmin = errors.New("interlock: this would remove the last administrator")  // Commit.KeepAdmin
+	ErrKeyUsed   = errors.New("interlock: the idempotency key was used meanwhile")    // Commit.Idempotency
+	ErrNoRow     = errors.New("interlock: the application's table has no row for it") // Commit.Bound
+)
+
+// Store is the truth. The gate decides and computes every digest and hash; a
+// store keeps rows, and commits only if every predicate of a [Commit] holds in
+// the transaction that writes. Implementations pass store/storetest. All
+// methods are safe for concurrent use; a cancelled context stops a read, but a
+// commit that was begun is either whole or not at all.
+type Store interface {
+	// Epoch is the identity of this database's history: a random value made
+	// with the schema, changed only when a backup is restored.
+	Epoch(ctx context.Context) (string, error)
+
+	// Load reads the facts for one decision in one query.
+	Load(ctx context.Context, tenant string, ref Ref, actors []string) (Facts, error)
+
+	// LoadMany is Load for several instances of a tenant, in one query per
+	// machine at most; the answers are in the order of refs.
+	LoadMany(ctx context.Context, tenant string, refs []Ref, actors []string) ([]Facts, error)
+
+	// Commit writes, if all predicates hold. nil: durable. ErrStale, ErrExists,
+	// ErrLastAdmin, ErrKeyUsed, ErrNoRow: certainly nothing written. Else: unknown.
+	Commit(ctx context.Context, c *Commit) error
+
+	// Within runs fn in one writing transaction, commits when fn returns nil
+	// and rolls back when it fails or panics. fn's own error is returned as it
+	// is; an error of the commit itself is an *UnknownOutcome.
+	Within(ctx context.Context, fn func(Tx) error) error
+
+	InstanceStore
+	ActorStore
+	HistoryStore
+	RevisionStore
+}
+
+// UnknownOutcome wraps an error after which a transaction may or may not have committed.
+type UnknownOutcome struct{ Err error }
+
+func (e *UnknownOutcome) Error() string { return "commit outcome unknown: " + e.Err.Error() }
+
+// Unwrap gives the driver's error.
+func (e *UnknownOutcome) Unwrap() error { return e.Err }
+
+// Tx is one open writing transaction.
+type Tx interface {
+	// Handle is the driver's own transaction for the application's writes:
+	// pgx.Tx or *sql.Tx, by how the store was made.
+	Handle() any
+	// Load is Store.Load with the rows locked until the end of the transaction.
+	Load(ctx context.Context, tenant string, ref Ref, actors []string) (Facts, error)
+	// Apply is Store.Commit within this transaction.
+	Apply(ctx context.Context, c *Commit) error
+	// BoundState reads the application's column again: ErrNoRow when there is
+	// no row, "" and false when the machine isn't bound.
+	BoundState(ctx context.Context, tenant string, ref Ref) (state string, bound bool, err error)
+}
+
+// Facts are what is stored about a decision's subjects.
+type Facts struct {
+	Epoch    string
+	Instance *Instance     // nil: there is none
+	Bound    *BoundRow     // the application's row; nil when the machine isn't bound, or there is no row
+	IsBound  bool          // the machine is bound to a table
+	Actors   []ActorRecord // those that exist, sorted by id
+}
+
+// BoundRow is what the gate reads of a row in the application's own table.
+type BoundRow struct {
+	State string         `json:"state"`
+	Facts map[string]any `json:"facts"` // columns that are facts, as JSON values; numbers as json.Number
+}
+
+// Binding ties a machine to a table of the application's: the commit compares
+// and sets the state column in the same transaction. Table and column names
+// come from the program, never from a request; they are quoted.
+type Binding struct {
+	Machine string
+	Table   string   // may be schema-qualified: "app.loans"
+	ID      string   // column compared with the instance's id
+	State   string   // text column
+	Facts   []string // columns that policies read as facts of the same names
+	Tenant  string   // column of the tenant; "" : the table belongs to DefaultTenant alone
+}
+
+// InstanceStore reads instances.
+type InstanceStore interface {
+	// List returns instances ordered by id, from after q.After, at most q.Limit.
+	// Bound rows that were never adopted are not listed.
+	List(ctx context.Context, q ListQuery) ([]Facts, error)
+	// Counts are the numbers of instances by state.
+	Counts(ctx context.Context, tenant, machine string) (map[string]int64, error)
+}
+
+// ListQuery selects instances. Zero fields don't select.
+type ListQuery struct {
+	Tenant, Machine string // required
+	State           string
+	Actor           string // actor id that stands in the instance's history
+	UpdatedSince    time.Time
+	After           string // id
+	Limit           int    // required, > 0
+}
+
+// ActorStore reads actors.
+type ActorStore interface {
+	Actor(ctx context.Context, tenant, id string) (*ActorRecord, error) // nil, nil: unknown
+	// Actors lists ordered by id, from after the given id, at most limit.
+	Actors(ctx context.Context, tenant, after string, limit int) ([]ActorRecord, error)
+}
+
+// HistoryStore reads history and keeps refused attempts.
+type HistoryStore interface {
+	// History returns rows with seq > after, ascending, at most limit. Notes and
+	// inputs that were erased are "" and nil, with Record.Erased set.
+	History(ctx context.Context, tenant string, ref Ref, after int64, limit int) ([]Record, error)
+	// Idempotent finds a completed key; nil, nil when there is none.
+	Idempotent(ctx context.Context, tenant, actor, key string) (*Idempotency, error)
+	// AddAttempts appends refused attempts and adds to the counters, in one
+	// transaction; it keeps at most keep newest attempts of an instance.
+	AddAttempts(ctx context.Context, attempts []Attempt, counts []AttemptCount, keep int) error
+	// Attempts are the newest refused attempts on an instance, newest first.
+	Attempts(ctx context.Context, tenant string, ref Ref, limit int) ([]Attempt, error)
+	// AttemptCounts are the exact counters of a tenant.
+	AttemptCounts(ctx context.Context, tenant string) ([]AttemptCount, error)
+	// Heads yields the head of every chain, and Chain every row of every chain,
+	// both in byte order of (tenant, machine, id), rows by seq; for verification.
+	Heads(ctx context.Context) iter.Seq2[Head, error]
+	Chain(ctx context.Context) iter.Seq2[Record, error]
+}
+
+// RevisionStore keeps the revisions under which decisions may be committed.
+type RevisionStore interface {
+	// Activate makes r the active revision of its machine; the one before stays
+	// accepting for grace (0: retired at once). Idempotent. When instances of
+	// any tenant are in a state that r.States lacks, nothing changes and the
+	// error is a *StatesInUse.
+	Activate(ctx context.Context, r Revision, grace time.Duration) error
+	// Accept registers r as accepting without making it active.
+	Accept(ctx context.Context, r Revision, grace time.Duration) error
+	Revisions(ctx context.Context, machine string) ([]Revision, error) // newest first
+}
+
+// Revision is one set of rules for one machine.
+type Revision struct {
+	Machine string
+	ID      string
+	States  []string // declared states
+	Status  string   // active, accepting or retired; set by the store
+	Since   time.Time
+}
+
+// StatesInUse says that live instances are in states that a revision doesn't have.
+type StatesInUse struct {
+	Machine string
+	Counts  map[string]int64
+}
+
+// Commit is one atomic change and the predicates under which it holds. All
+// rows of the commit are written or none.
+type Commit struct {
+	Epoch    string          // must be the store's
+	Revision Revision        // Machine and ID: must be active or accepting (locked FOR SHARE); Machine "" for changes of actors
+	Actors   []ActorCheck    // sorted by id; every one must hold (locked FOR SHARE)
+	Bound    *BoundChange    // only for bound machines
+	Instance *InstanceChange // exactly one of Instance and Actor
+	Actor    *ActorChange
+
+	// KeepAdmin: after the change the tenant must still have an active actor
+	// with AdminRole in tenant scope, else ErrLastAdmin.
+	KeepAdmin bool
+
+	Idempotency *Idempotency
+	Outbox      []byte // message for later delivery, kept under the transition's id; nil for none
+}
+
+// ActorCheck is what a decision saw of an actor. Version 0: it saw none, and
+// there must still be none.
+type ActorCheck struct {
+	ID      string
+	Version int64
+	Digest  []byte       // of the content that the decision saw
+	Change  *ActorChange // the actor's first commit: makes its row, or fixes its person; else nil
+}
+
+// InstanceChange replaces an instance and appends to its history. From
+// PrevVersion 0 it is created: ErrExists when there is one.
+type InstanceChange struct {
+	PrevVersion int64
+	PrevState   string
+	PrevDigest  []byte
+	PrevHead    []byte
+	Next        Instance // Head is the new head
+	NextDigest  []byte
+	Record      Record
+}
+
+// ActorChange replaces an actor and appends to its history. From PrevVersion 0
+// it is created; ErrStale when there is one.
+type ActorChange struct {
+	PrevVersion int64
+	PrevDigest  []byte
+	PrevHead    []byte
+	Next        ActorRecord
+	NextDigest  []byte
+	Record      Record
+}
+
+// BoundChange compares and sets the application's row: its state column must be
+// From and becomes To (equal for creation, adoption and `stay`: nothing is set).
+type BoundChange struct {
+	From, To string
+	Facts    map[string]any // the fact columns must still have these values
+}
+
+// Record is a history row with what proves it. The store keeps Bytes exactly.
+type Record struct {
+	Transition
+	Bytes  []byte    // what Hash is the SHA-256 of
+	Salt   []byte    // of the digests of note and input; erased with the texts
+	Erased bool      // the texts were erased
+	Stamp  time.Time // the database's own clock, outside the chain
+}
+
+// Idempotency is a completed key: (tenant, actor, key) belongs to one transition.
+type Idempotency struct {
+	Tenant, Actor, Key string
+	Fingerprint        []byte
+	Machine, Instance  string
+	Seq                int64
+	Expires            time.Time
+}
+
+// Attempt is one refused request.
+type Attempt struct {
+	Tenant   string    `json:"-"`
+	Machine  string    `json:"machine"`
+	Instance string    `json:"instance"`
+	Event    string    `json:"event"`
+	To       string    `json:"to,omitempty"`
+	State    string    `json:"state"`
+	Actor    string    `json:"actor"`
+	Person   string    `json:"person"`
+	Stage    Stage     `json:"stage"`
+	Code     string    `json:"code"`
+	Reasons  []string  `json:"reasons"` // codes
+	Time     time.Time `json:"time"`
+	Revision string    `json:"revision"`
+}
+
+// AttemptCount counts refusals; exact, also where attempts were sampled.
+type AttemptCount struct {
+	Tenant, Machine, Event string
+	Stage                  Stage
+	Code                   string
+	Count                  int64
+}
+
+// Head is the newest link of a chain, with the row that it is the head of.
+type Head struct {
+	Tenant, Machine, ID string
+	Version             int64
+	Hash                []byte
+	Digest              []byte       // as stored
+	Instance            *Instance    // one of these
+	Actor               *ActorRecord // Machine is ActorMachine
+}
+
+// ActorMachine is the machine name under which the history of actors stands;
+// the instance is the actor's id.
+const ActorMachine = "interlock:actor"
+
+func (e *StatesInUse) Error() string {
+	return fmt.Sprintf("machine %s: instances are in states that the new definition lacks: %s", e.Machine, countsText(e.Counts))
+}
+
+func countsText(counts map[string]int64) string {
+	parts := make([]string, 0, len(counts))
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", state, counts[state]))
+	}
+	return strings.Join(parts, ", ")
+}
