@@ -34,6 +34,8 @@ type Config struct {
 	Grace         time.Duration // a former revision may still commit for so long; 0: 10 min, negative: none
 	HandlerLimit  time.Duration // of a Do handler, then it is rolled back; 0: 10 s
 
+	StartTimeout time.Duration // of New; 0: 30 s
+
 	KeepAttempts int // refused attempts kept an instance; 0: 100, negative: none
 }
 
@@ -41,11 +43,12 @@ type Config struct {
 // and end it with [Gate.Close].
 type Gate struct{}
 
-// New compiles the policy against the machines, registers their revisions with
-// the store and returns the gate; ctx bounds only this. An error says what to
-// mend: a check without a rule, a state that live instances are in and that the
-// machine lacks (*StatesInUse), a store that doesn't answer.
-func New(ctx context.Context, cfg Config) (*Gate, error) { panic("unbuilt") }
+// New migrates the store where it can be (an optional Migrate(context.Context)
+// error), compiles the policy against the machines, registers their revisions
+// and returns the gate. An error says what to mend: a check without a rule, a
+// state that live instances are in and that the machine lacks (*StatesInUse), a
+// store that doesn't answer within Config.StartTimeout.
+func New(cfg Config) (*Gate, error) { panic("unbuilt") }
 
 // Close writes what refused attempts are still in memory. The store stays open: it is the caller's.
 func (g *Gate) Close(ctx context.Context) error { panic("unbuilt") }
