@@ -21,6 +21,10 @@ type Rules interface {
 	// its package, the libraries, the data. "" for a machine without rules.
 	Revision(machine string) string
 
+	// Defines tells whether the machine's policy has a rule of this name (a
+	// check's or grant's, "deny" or "target").
+	Defines(machine, condition string) bool
+
 	// Reads tells whether the condition (a check's or grant's name, "deny" or
 	// "target") reads input.input (the form) or input.note, itself or through
 	// others. When that can't be told it answers true. A rule that doesn't exist reads nothing.
@@ -36,6 +40,7 @@ type Query struct {
 	Input  *Input
 	Checks []string // must be exactly true
 	Grants []string // without the `$`
+	Deny   bool     // ask for `deny`, too
 	Target bool     // ask for `target`, too
 	Trace  bool     // fill Verdict.Trace; several times slower
 }
