@@ -236,10 +236,11 @@ type BoundChange struct {
 // Record is a history row with what proves it. The store keeps Bytes exactly.
 type Record struct {
 	Transition
-	Bytes  []byte    // what Hash is the SHA-256 of
-	Salt   []byte    // of the digests of note and input; erased with the texts
-	Erased bool      // the texts were erased
-	Stamp  time.Time // the database's own clock, outside the chain
+	Bytes  []byte         // what Hash is the SHA-256 of
+	Facts  map[string]any // the facts (an actor: the attributes) after it; kept and erased with the texts
+	Salt   []byte         // of the digests of note and input; erased with the texts
+	Erased bool           // the texts were erased
+	Stamp  time.Time      // the database's own clock, outside the chain
 }
 
 // Idempotency is a completed key: (tenant, actor, key) belongs to one transition.
