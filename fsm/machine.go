@@ -66,7 +66,8 @@ type Edge struct {
 	Override bool     // off the normal path
 	Requires []string // who: any one suffices (role, $condition, anyone, system)
 	Checks   []string // all must hold: machine's, event's, edge's, target state's entry; in that order, no repeats
-	Meta     Metadata
+	Meta     Metadata // the edge's own; the event's is not repeated
+	Source   Position // the entry of `from` (or of can_transition_to) that made it
 }
 
 // Access says who may do something that is no event: create, read, explain, edit facts.
@@ -122,20 +123,28 @@ func (m *Machine) EventByName(name string) (EventID, bool) {
 // Step returns the edges by which event leaves state: none when it is illegal,
 // several when it has several targets. It is a table look-up without allocation.
 // The slice is the machine's own: read it, never write it.
-func (m *Machine) Step(state StateID, event EventID) []Edge { panic("fsm: unbuilt") }
+func (m *Machine) Step(state StateID, event EventID) []Edge {
+	def := &m.def
+	if uint(state) >= uint(len(def.states)) || uint(event) >= uint(len(def.events)) {
+		return nil
+	}
+	s := def.spans[int(state)*len(def.events)+int(event)]
+	return def.edges[s.begin:s.end:s.end]
+}
 
 // Legal returns the events that leave state, in declared order. Shared; read only.
-func (m *Machine) Legal(state StateID) []EventID { panic("fsm: unbuilt") }
+func (m *Machine) Legal(state StateID) []EventID {
+	if uint(state) >= uint(len(m.def.legal)) {
+		return nil
+	}
+	return m.def.legal[state]
+}
 
 // Edges are all edges, sorted by (from, event, declared target order).
 func (m *Machine) Edges() []Edge { return m.def.edges }
 
 // Roles are the declared or named roles, sorted.
 func (m *Machine) Roles() []string { return m.def.roles }
-
-// Expand returns roles with all that they include, sorted and without repeats.
-// Roles that the machine doesn't know are kept as they are.
-func (m *Machine) Expand(roles []string) []string { panic("fsm: unbuilt") }
 
 // Create, Read, Explain and FactsEdit say who may do these; see [Access].
 // Defaults: nobody creates; whoever meets any `requires` of the machine reads
@@ -179,4 +188,12 @@ type definition struct {
 	facts, attrs                *Schema
 	findings                    []Finding
 	canonical                   json.RawMessage
+	source                      Position            // where the machine is named
+	excerpt                     string              // that line
+	closure                     map[string][]string // role → itself and all that it includes, sorted
+	spans                       []span              // [state × events + event] → its part of edges
+	legal                       [][]EventID         // state → events that leave it
 }
+
+// span is a half-open range of edges.
+type span struct{ begin, end int32 }
