@@ -132,7 +132,7 @@ func assertSentences(t *testing.T, err error) {
 
 // table is the report: one line a definition.
 type table struct {
-	rows                    []string
+	rows, sentences         []string
 	loaded, refused, spoken int
 }
 
@@ -144,7 +144,8 @@ func (b *table) add(d *definition, m *fsm.Machine, err error) {
 		if errors.As(err, &load) && len(load.Findings) > 0 {
 			sentence = fmt.Sprintf("%s (%d in all)", load.Findings[0].Message, len(load.Findings))
 		}
-		b.rows = append(b.rows, fmt.Sprintf("%s\t%d\t\trefused: %s\t\t%s", d.name, len(d.states), sentence, strings.Join(d.mapped, "; ")))
+		b.rows = append(b.rows, fmt.Sprintf("%s\t%d\t\trefused\t\t%s", d.name, len(d.states), strings.Join(d.mapped, "; ")))
+		b.sentences = append(b.sentences, d.name+": "+sentence)
 		return
 	}
 	b.loaded++
@@ -170,6 +171,9 @@ func (b *table) String() string {
 		fmt.Fprintln(w, row)
 	}
 	_ = w.Flush()
+	for _, s := range b.sentences {
+		fmt.Fprintln(&out, "refused "+s)
+	}
 	fmt.Fprintf(&out, "%d loaded, %d refused, %d findings\n", b.loaded, b.refused, b.spoken)
 	return out.String()
 }
