@@ -1,0 +1,187 @@
+package middleware
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const maxDepth = 32
+
+// DecodeJSON reads the request's body, one JSON object, into v, strictly: it
+// refuses repeated, unknown and case-folded members, trailing data, invalid
+// UTF-8, a depth over 32, a body over Config.MaxBody (64 KiB). Numbers in an any
+// are json.Number. The error is a [*Problem] with status 400, 413 or 415.
+func DecodeJSON(c *gin.Context, v any) error {
+	_, err := decode(c, v, false)
+	return err
+}
+
+// decode tells whether there was a body; optional is whether there need be one.
+func decode(c *gin.Context, v any, optional bool) (bool, error) {
+	body, err := readBody(c)
+	if err != nil {
+		return false, err
+	}
+	if len(body) == 0 && optional {
+		return false, nil
+	}
+	if err := checkMedia(c.Request.Header); err != nil {
+		return false, err
+	}
+	if len(body) == 0 {
+		return false, &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
+	}
+	if err := checkShape(body); err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true), exactNumbers); err != nil {
+		return false, misfit(err)
+	}
+	return true, nil
+}
+
+func readBody(c *gin.Context) ([]byte, error) {
+	if c.Request.Body == nil {
+		return nil, nil
+	}
+	limit := settingsOf(c).maxBody
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &Problem{Code: codeTooLarge, Detail: fmt.Sprintf("The body is longer than %d bytes.", tooLarge.Limit)}
+	case err != nil:
+		return nil, &Problem{Code: codeMalformed, Detail: "The body could not be read to its end.", Cause: err}
+	}
+	return body, nil
+}
+
+func checkMedia(h http.Header) error {
+	if len(h.Values("Content-Encoding")) > 0 {
+		return &Problem{Code: codeMediaType, Detail: "Content-Encoding is not taken; send the body as it is."}
+	}
+	types := h.Values("Content-Type")
+	if len(types) != 1 {
+		return &Problem{Code: codeMediaType, Detail: "Want one Content-Type: application/json."}
+	}
+	name, params, err := mime.ParseMediaType(types[0])
+	if err != nil || name != "application/json" && name != "application/merge-patch+json" {
+		return &Problem{Code: codeMediaType}
+	}
+	if cs, ok := params["charset"]; ok && !strings.EqualFold(cs, "utf-8") {
+		return &Problem{Code: codeMediaType, Detail: "The charset of JSON is UTF-8."}
+	}
+	return nil
+}
+
+// checkShape reads every token once: the decoder itself refuses repeated names,
+// invalid UTF-8 and lone surrogates, but stops at a depth of 10,000 only.
+func checkShape(body []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(body))
+	if k := dec.PeekKind(); k != '{' && k != 0 {
+		return &Problem{Code: codeMalformed, Detail: "Want a JSON object, got " + kindName(k) + "."}
+	}
+	for first := true; ; first = false {
+		_, err := dec.ReadToken()
+		switch {
+		case err == io.EOF && !first:
+			return nil
+		case err == io.EOF:
+			return &Problem{Code: codeMalformed, Detail: "The body is blank; want a JSON object."}
+		case err != nil:
+			return misfit(err)
+		case dec.StackDepth() > maxDepth:
+			return &Problem{Code: codeMalformed, Errors: []FieldError{{string(dec.StackPointer()), fmt.Sprintf("deeper than %d", maxDepth)}}}
+		case dec.StackDepth() == 0 && len(bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n")) > 0:
+			return &Problem{Code: codeMalformed, Detail: fmt.Sprintf("There is more after the object, at byte %d.", dec.InputOffset())}
+		}
+	}
+}
+
+var exactNumbers = json.WithUnmarshalers(json.UnmarshalFromFunc(func(dec *jsontext.Decoder, v *any) error {
+	if dec.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	n, err := dec.ReadValue()
+	if err == nil {
+		*v = stdjson.Number(n)
+	}
+	return err
+}))
+
+// misfit says in the caller's words what the decoder said in Go's.
+func misfit(err error) *Problem {
+	var syntax *jsontext.SyntacticError
+	var semantic *json.SemanticError
+	at, message := "", "not JSON"
+	switch {
+	case errors.As(err, &syntax):
+		at = string(syntax.JSONPointer)
+		if errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
+			message = "stands twice in its object"
+		} else {
+			message = fmt.Sprintf("not JSON, at byte %d", syntax.ByteOffset)
+		}
+	case errors.As(err, &semantic) && errors.Is(semantic.Err, json.ErrUnknownName):
+		at, message = string(semantic.JSONPointer), "no such member (names are case-sensitive)"
+	case errors.As(err, &semantic):
+		at, message = string(semantic.JSONPointer), "doesn't fit"
+		if want := goName(semantic.GoType); want != "" && semantic.JSONKind != 0 {
+			message = "is " + kindName(semantic.JSONKind) + "; want " + want
+		}
+	}
+	return &Problem{Code: codeMalformed, Errors: []FieldError{{at, message}}}
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	}
+	return "not JSON"
+}
+
+func goName(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return goName(t.Elem())
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number"
+	}
+	return ""
+}

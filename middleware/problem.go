@@ -1,0 +1,219 @@
+package middleware
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+)
+
+// Problem is an answer that says no (RFC 9457) and, as an error, a way to choose
+// it: a handler of [Do] that returns one is answered with it. A Status that
+// isn't an error's (400 to 599) becomes 500.
+type Problem struct {
+	Type     string `json:"type"`   // URI of the kind of problem; "": by Code
+	Title    string `json:"title"`  // "": by Code, else the status text
+	Status   int    `json:"status"` // 0: by Code, else 500
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance"` // path of the request
+
+	Code        string             `json:"code"`
+	Stage       interlock.Stage    `json:"stage,omitempty"`
+	Reasons     []interlock.Reason `json:"reasons,omitempty"`
+	LegalEvents []string           `json:"legal_events,omitzero"` // empty but there: nothing leaves this state
+	Errors      []FieldError       `json:"errors,omitempty"`
+	State       string             `json:"state,omitempty"` // as it stands, for who may read it
+	Version     int64              `json:"version,omitempty"`
+
+	PolicyRevision string `json:"policy_revision,omitempty"`
+	TraceID        string `json:"trace_id,omitempty"` // stands in the log beside the cause
+
+	Cause error `json:"-"` // for c.Errors and the log, never for the caller
+}
+
+// FieldError is one value of a body that doesn't fit; Pointer is a JSON Pointer (RFC 6901).
+type FieldError struct {
+	Pointer string `json:"pointer"`
+	Message string `json:"message"`
+}
+
+func (p *Problem) Error() string {
+	s := p.Detail
+	if s == "" {
+		s = p.Title
+	}
+	if s == "" {
+		s = p.Code
+	}
+	for _, f := range p.Errors {
+		s += "; " + f.Pointer + ": " + f.Message
+	}
+	if p.Cause != nil {
+		s += ": " + p.Cause.Error()
+	}
+	return s
+}
+
+// Problems are the kinds of problem that [WriteProblem] answers with, as
+// documentation: Type is the path under the problem base, Detail explains.
+func Problems() []Problem {
+	all := make([]Problem, 0, len(kinds))
+	for _, k := range kinds {
+		all = append(all, Problem{Type: slug(k.code), Title: k.title, Status: k.status, Code: k.code, Stage: k.stage, Detail: k.about})
+	}
+	return all
+}
+
+// WriteProblem answers any error and aborts the chain. A [*Problem] is answered
+// as it says, an [*interlock.Refusal] by its stage and code, everything else by
+// 500 without a word of the error. The error goes to c.Errors, and to the log
+// when it is the server's fault. It writes nothing when an answer has begun.
+func WriteProblem(c *gin.Context, err error) {
+	c.Abort()
+	s := settingsOf(c)
+	if err == nil {
+		err = errors.New("a problem without an error")
+	}
+	_ = c.Error(err)
+	p := problemOf(err)
+	p.complete(c, s)
+	if p.Status >= 500 || p.Cause != nil {
+		s.logProblem(c, p, err)
+	}
+	if c.Writer.Written() {
+		return
+	}
+	h := c.Writer.Header()
+	switch p.Status {
+	case http.StatusUnauthorized:
+		if h.Get("WWW-Authenticate") == "" { // RFC 9110, 15.5.2: at least one challenge
+			h.Set("WWW-Authenticate", "Bearer")
+		}
+	case http.StatusServiceUnavailable:
+		if h.Get("Retry-After") == "" {
+			h.Set("Retry-After", "1")
+		}
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	body, contentType := any(p), "application/problem+json"
+	if s.errorHandler != nil {
+		other := s.errorHandler(c, p, err)
+		if c.Writer.Written() {
+			return
+		}
+		if other != nil {
+			body, contentType = other, "application/json; charset=utf-8"
+		}
+	}
+	writeJSON(c, p.Status, contentType, body)
+}
+
+// problemOf looks for a refusal first: its cause may be anything, a Problem too,
+// and must not become the answer. A Problem doesn't unwrap.
+func problemOf(err error) *Problem {
+	var r *interlock.Refusal
+	if errors.As(err, &r) {
+		return refused(r)
+	}
+	var p *Problem
+	if errors.As(err, &p) {
+		copied := *p
+		return &copied
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &Problem{Code: codeTooLarge}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &Problem{Code: codeTimeout, Cause: err}
+	}
+	return &Problem{Code: codeInternal, Cause: err}
+}
+
+func refused(r *interlock.Refusal) *Problem {
+	p := &Problem{
+		Status: statusOf(r), Detail: r.Message, Code: r.Code, Stage: r.Stage,
+		Reasons: r.Reasons, PolicyRevision: r.Revision, Cause: r.Cause,
+	}
+	if p.Status == http.StatusConflict && r.Stage == interlock.StageGraph {
+		p.LegalEvents = append([]string{}, r.LegalEvents...)
+	}
+	for _, f := range r.Fields {
+		p.Errors = append(p.Errors, FieldError(f))
+	}
+	if r.Instance != nil {
+		p.State, p.Version = r.Instance.State, r.Instance.Version
+	}
+	return p
+}
+
+// complete fills in what the code implies and what the request tells.
+func (p *Problem) complete(c *gin.Context, s *settings) {
+	k, known := kindOf(p.Code)
+	if p.Status == 0 && known {
+		p.Status = k.status
+	}
+	if p.Status < 400 || p.Status > 599 {
+		p.Status = http.StatusInternalServerError
+	}
+	if p.Type == "" {
+		p.Type = "about:blank" // RFC 9457, 4.2.1
+		if known {
+			p.Type = s.problemBase + slug(p.Code)
+		}
+	}
+	if p.Title == "" {
+		p.Title = http.StatusText(p.Status)
+		if known {
+			p.Title = k.title
+		}
+	}
+	if p.Code == "" {
+		p.Code = codeInternal
+		if p.Status < 500 {
+			p.Code = strings.ReplaceAll(strings.ToLower(http.StatusText(p.Status)), " ", "_")
+		}
+	}
+	if p.Detail == "" && known {
+		p.Detail = k.about
+	}
+	if p.Instance == "" && c.Request != nil {
+		p.Instance = c.Request.URL.EscapedPath()
+	}
+	if p.TraceID == "" {
+		p.TraceID = traceID(c)
+	}
+}
+
+func (s *settings) logProblem(c *gin.Context, p *Problem, err error) {
+	level := slog.LevelWarn
+	if p.Status >= 500 {
+		level = slog.LevelError
+	}
+	ctx := context.Background()
+	method := ""
+	if c.Request != nil {
+		ctx, method = c.Request.Context(), c.Request.Method
+	}
+	s.log().LogAttrs(ctx, level, "request failed",
+		slog.String("code", p.Code), slog.Int("status", p.Status), slog.String("method", method),
+		slog.String("route", c.FullPath()), slog.String("trace_id", p.TraceID), slog.String("error", err.Error()))
+}
+
+// writeJSON answers only what could be encoded: a status is not sent before its body exists.
+func writeJSON(c *gin.Context, status int, contentType string, body any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		_ = c.Error(err)
+		status, contentType = http.StatusInternalServerError, "application/problem+json"
+		b = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal"}`)
+	}
+	c.Data(status, contentType, b)
+}
