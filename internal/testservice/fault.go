@@ -16,7 +16,7 @@ type PostgresServer struct{ owned }
 func NewRedis(tb testing.TB) *RedisServer {
 	tb.Helper()
 	s := &RedisServer{own(tb, "Redis", StartRedis)}
-	mark(tb, "redis")
+	tb.Attr("store", "redis")
 	return s
 }
 
@@ -25,7 +25,7 @@ func NewRedis(tb testing.TB) *RedisServer {
 func NewPostgres(tb testing.TB) *PostgresServer {
 	tb.Helper()
 	s := &PostgresServer{own(tb, "PostgreSQL", StartPostgres)}
-	mark(tb, "postgres")
+	tb.Attr("store", "postgres")
 	return s
 }
 

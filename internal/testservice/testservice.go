@@ -57,7 +57,7 @@ func Postgres(tb testing.TB) string {
 			tb.Errorf("drop this test's database: %v", err)
 		}
 	})
-	mark(tb, "postgres")
+	tb.Attr("store", "postgres")
 	return url
 }
 
@@ -80,7 +80,7 @@ func Redis(tb testing.TB) string {
 			tb.Errorf("give this test's Redis database back: %v", err)
 		}
 	})
-	mark(tb, "redis")
+	tb.Attr("store", "redis")
 	return url
 }
 
@@ -94,5 +94,3 @@ func given(env string, start func() (*Server, error)) (shared, error) {
 	}
 	return shared{url: server.URL(), private: server}, nil // never closed: it ends with the process
 }
-
-func mark(tb testing.TB, store string) { tb.Attr("store", store) }

@@ -1,0 +1,45 @@
+# `make` alone prints what there is.
+.DEFAULT_GOAL := help
+.PHONY: help demo run build test lint fmt data bench services clean
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+BESIDE := $(GO) run ./internal/testservice/with --
+INTERLOCK_DATA ?= $(abspath ../shared/data)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## the three example systems on http://127.0.0.1:8080, with curl lines to paste
+	$(GO) run ./cmd/interlock demo
+
+run: ## the server with your configuration: make run ARGS="--config interlock.yaml"
+	$(GO) run ./cmd/interlock serve $(ARGS)
+
+build: ## the static binary, into bin/interlock
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/interlock ./cmd/interlock
+
+test: services ## vet, then every test with the race detector, on SQLite, PostgreSQL and Redis
+	$(GO) vet ./...
+	$(BESIDE) $(GO) run ./internal/testservice/count -stores sqlite,postgres,redis -- $(GO) test -json -race -count=1 -timeout 8m ./...
+
+lint: ## golangci-lint and staticcheck, in the versions of tools/go.mod
+	$(TOOL) golangci-lint run
+	$(TOOL) staticcheck ./...
+
+fmt: ## gofmt and import order
+	$(TOOL) golangci-lint fmt
+
+data: services ## the tests over public machines, workflows and logs, in the folder INTERLOCK_DATA
+	INTERLOCK_DATA="$(INTERLOCK_DATA)" $(BESIDE) $(GO) test -tags data -count=1 -v ./internal/data/...
+
+bench: services ## comparisons with other libraries
+	@test -d bench || { echo "no comparisons here: they live in bench/, a module of its own" >&2; exit 1; }
+	cd bench && $(GO) test -run '^$$' -bench . ./...
+
+services: ## see that PostgreSQL and Redis are there for the tests; install them on Debian
+	@sh tools/services.sh
+
+clean: ## remove what was built
+	rm -rf bin dist
