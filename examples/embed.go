@@ -10,9 +10,10 @@ import (
 
 //go:embed account/account.yaml account/policies
 //go:embed loan/loan.yaml loan/policies
+//go:embed moderation/machines moderation/policies
 //go:embed permit/permit.yaml permit/policies
 var files embed.FS
 
-// Files holds a folder for each example: X/*.yaml are its machines, X/policies
-// its Rego with the tests.
+// Files holds a folder for each example: X/*.yaml is its machine (moderation has
+// five, in moderation/machines), X/policies its Rego with the tests.
 func Files() fs.FS { return files }
