@@ -18,7 +18,7 @@ run: ## the server with your configuration: make run ARGS="--config interlock.ya
 	$(GO) run ./cmd/interlock serve $(ARGS)
 
 build: ## the static binary, into bin/interlock
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/interlock ./cmd/interlock
+	CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)" -o bin/interlock ./cmd/interlock
 
 test: services ## vet, then every test with the race detector, on SQLite, PostgreSQL and Redis
 	$(GO) vet ./...

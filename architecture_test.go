@@ -194,10 +194,10 @@ func allowed(path string, patterns []string) bool {
 
 // within tells whether an import path lies in a pattern of ours.
 func within(path, pattern string) bool {
-	switch {
-	case pattern == ".":
+	switch pattern {
+	case ".":
 		return path == module
-	case pattern == "...":
+	case "...":
 		return path == module || strings.HasPrefix(path, module+"/")
 	}
 	base, tree := strings.CutSuffix(pattern, "/...")
