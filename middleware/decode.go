@@ -14,6 +14,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/interlock-go/interlock/fsm"
 )
 
 const maxDepth = 32
@@ -102,7 +104,7 @@ func checkShape(body []byte) error {
 		case err != nil:
 			return misfit(err)
 		case dec.StackDepth() > maxDepth:
-			return &Problem{Code: codeMalformed, Errors: []FieldError{{string(dec.StackPointer()), fmt.Sprintf("deeper than %d", maxDepth)}}}
+			return &Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: string(dec.StackPointer()), Message: fmt.Sprintf("deeper than %d", maxDepth)}}}
 		case dec.StackDepth() == 0 && len(bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n")) > 0:
 			return &Problem{Code: codeMalformed, Detail: fmt.Sprintf("There is more after the object, at byte %d.", dec.InputOffset())}
 		}
@@ -141,7 +143,7 @@ func misfit(err error) *Problem {
 			message = "is " + kindName(semantic.JSONKind) + "; want " + want
 		}
 	}
-	return &Problem{Code: codeMalformed, Errors: []FieldError{{at, message}}}
+	return &Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: at, Message: message}}}
 }
 
 func kindName(k jsontext.Kind) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 // Problem is an answer that says no (RFC 9457) and, as an error, a way to choose
@@ -27,7 +28,7 @@ type Problem struct {
 	Stage       interlock.Stage    `json:"stage,omitempty"`
 	Reasons     []interlock.Reason `json:"reasons,omitempty"`
 	LegalEvents []string           `json:"legal_events,omitzero"` // empty but there: nothing leaves this state
-	Errors      []FieldError       `json:"errors,omitempty"`
+	Errors      []fsm.FieldError   `json:"errors,omitempty"`
 	State       string             `json:"state,omitempty"` // as it stands, for who may read it
 	Version     int64              `json:"version,omitempty"`
 
@@ -35,12 +36,6 @@ type Problem struct {
 	TraceID        string `json:"trace_id,omitempty"` // stands in the log beside the cause
 
 	Cause error `json:"-"` // for c.Errors and the log, never for the caller
-}
-
-// FieldError is one value of a body that doesn't fit; Pointer is a JSON Pointer (RFC 6901).
-type FieldError struct {
-	Pointer string `json:"pointer"`
-	Message string `json:"message"`
 }
 
 func (p *Problem) Error() string {
@@ -140,13 +135,10 @@ func problemOf(err error) *Problem {
 func refused(r *interlock.Refusal) *Problem {
 	p := &Problem{
 		Status: statusOf(r), Detail: r.Message, Code: r.Code, Stage: r.Stage,
-		Reasons: r.Reasons, PolicyRevision: r.Revision, Cause: r.Cause,
+		Reasons: r.Reasons, Errors: r.Fields, PolicyRevision: r.Revision, Cause: r.Cause,
 	}
 	if p.Status == http.StatusConflict && r.Stage == interlock.StageGraph {
 		p.LegalEvents = append([]string{}, r.LegalEvents...)
-	}
-	for _, f := range r.Fields {
-		p.Errors = append(p.Errors, FieldError(f))
 	}
 	if r.Instance != nil {
 		p.State, p.Version = r.Instance.State, r.Instance.Version
