@@ -1,0 +1,20 @@
+// Package policies evaluates Rego, on an embedded OPA, behind the gate's
+// contract [interlock.Policy].
+//
+// A machine's policy is the one package data.interlock.machine.<slug>; what
+// several machines share lives in data.interlock.lib.<name>. The gate asks for
+// named conditions and lets pass only what is exactly true: undefined, null, any
+// other value, an error, a conflict or a time-out is a no.
+//
+//	gate, err := interlock.New(interlock.Config{
+//		Machines: machines,
+//		Policy:   policies.Dir("policies"),
+//		Store:    store,
+//	})
+//
+// Rules are checked when they are compiled, against the machines: every check
+// and grant that a machine names must exist, misspelt fields of input, states,
+// events and roles are errors that show file, line and column, and built-ins
+// that wait, guess or read the outside world aren't there. See [Check], and
+// [RunTests] for the Rego tests beside the rules.
+package policies

@@ -1,0 +1,1 @@
+package interlock.lib.four_eyes

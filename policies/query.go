@@ -1,0 +1,112 @@
+package policies
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/interlock-go/interlock"
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+const maxQueries = 4096 // a machine; the sets of names are those of its edges
+
+// query is one evaluation that gathers everything asked for.
+type query struct {
+	body     ast.Body
+	compiler ast.QueryCompiler
+}
+
+const answer = ast.Var("answer")
+
+// query returns the prepared query for what q asks, made on first use.
+func (m *machineRules) query(q *interlock.Query) (*query, error) {
+	key := queryKey(q)
+	m.mu.RLock()
+	p := m.queries[key]
+	m.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p = m.queries[key]; p != nil {
+		return p, nil
+	}
+	body, err := ast.ParseBodyWithOpts(m.text(q), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, err
+	}
+	qc := m.compiler.QueryCompiler()
+	if body, err = qc.Compile(body); err != nil {
+		return nil, err
+	}
+	p = &query{body: body, compiler: qc}
+	if len(m.queries) < maxQueries {
+		m.queries[key] = p
+	}
+	return p, nil
+}
+
+func queryKey(q *interlock.Query) string {
+	n := 2 + len(q.Checks) + len(q.Grants)
+	for _, s := range q.Checks {
+		n += len(s)
+	}
+	for _, s := range q.Grants {
+		n += len(s)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	if q.Target {
+		b.WriteByte('t')
+	}
+	for _, s := range q.Checks {
+		b.WriteString(s)
+		b.WriteByte(0)
+	}
+	b.WriteByte(1)
+	for _, s := range q.Grants {
+		b.WriteString(s)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// text asks for each name in a comprehension of its own: one that is undefined
+// is an empty list and doesn't empty the others.
+//
+//	answer = [[[v | v := data.….check], …], [params…], [grants…], [deny], [target]]
+func (m *machineRules) text(q *interlock.Query) string {
+	pkg := packageRef(m.slug).String()
+	one := func(name string) string { return "[v | v := " + pkg + "[" + literal(name) + "]]" }
+	all := func(names []string) string {
+		parts := make([]string, len(names))
+		for i, n := range names {
+			parts[i] = one(n)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	params := make([]string, len(q.Checks))
+	for i, name := range q.Checks {
+		params[i] = "[]"
+		if m.params[name] {
+			// Only for a check that failed: an error in a parameter must not spoil a yes.
+			params[i] = "[v | not " + pkg + "[" + literal(name) + "] == true; v := " + pkg + `["params"][` + literal(name) + "]]"
+		}
+	}
+	deny, target := "[]", "[]"
+	if m.deny {
+		deny = one("deny")
+	}
+	if m.target && q.Target {
+		target = one("target")
+	}
+	return "answer = [" + strings.Join([]string{
+		all(q.Checks), "[" + strings.Join(params, ", ") + "]", all(q.Grants), deny, target,
+	}, ", ") + "]"
+}
+
+func literal(s string) string {
+	out, _ := json.Marshal(s) // a string always encodes; Rego's strings are JSON's
+	return string(out)
+}

@@ -1,0 +1,115 @@
+package policies
+
+import (
+	"io/fs"
+	"os"
+	"sync/atomic"
+	"testing/fstest"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// Limits of what is read and evaluated.
+const (
+	DefaultTimeout = 50 * time.Millisecond // of one decision
+
+	maxInputBytes  = 64 << 10
+	maxStringBytes = 4 << 10
+	maxInputDepth  = 32
+	maxLeaked      = 16
+	wall           = 100 * time.Millisecond // from the deadline until an evaluation is abandoned
+)
+
+// Source is where Rego and data come from. It implements interlock.Policy; each
+// Compile reads it anew. Make it with [Dir], [FS] or [Sources].
+//
+// Evaluations that run on past their deadline are counted over all rules that
+// came from one Source; while there are more than 16 of them, every Decide refuses.
+type Source struct {
+	open   func() (fs.FS, func(), error)
+	name   func(path string) string // how a file is called in diagnostics
+	opts   options
+	leaked atomic.Int64
+}
+
+type options struct {
+	timeout  time.Duration
+	wall     time.Duration
+	indexing bool
+	builtins map[string]*topdown.Builtin // tests only: an evaluation that can't be cancelled
+	decls    []*ast.Builtin
+}
+
+// Option changes how rules are evaluated.
+type Option func(*options)
+
+// Timeout bounds one decision's evaluation, beside the caller's context. 0 or
+// less is [DefaultTimeout].
+func Timeout(d time.Duration) Option {
+	return func(o *options) {
+		if d > 0 {
+			o.timeout = d
+		}
+	}
+}
+
+// WithIndexing turns the engine's rule index off (or on, the default). Answers
+// must not depend on it; suites run both ways to find out if they do.
+func WithIndexing(on bool) Option { return func(o *options) { o.indexing = on } }
+
+// Dir reads a directory and those below it: *.rego (tests, *_test.rego, apart)
+// and data documents named data.json, data.yaml or data.yml, which stand under
+// data at their directory's path. Hidden files and directories are skipped;
+// symbolic links inside are an error.
+func Dir(path string, opts ...Option) *Source {
+	s := newSource(opts)
+	s.name = func(p string) string { return joinName(path, p) }
+	s.open = func() (fs.FS, func(), error) {
+		root, err := os.OpenRoot(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return root.FS(), func() { _ = root.Close() }, nil
+	}
+	return s
+}
+
+// FS reads the directory root of a file system, such as an embed.FS, by the rules of [Dir].
+func FS(fsys fs.FS, root string, opts ...Option) *Source {
+	s := newSource(opts)
+	s.name = func(p string) string { return joinName(root, p) }
+	s.open = func() (fs.FS, func(), error) {
+		sub, err := fs.Sub(fsys, root)
+		return sub, func() {}, err
+	}
+	return s
+}
+
+// Sources takes files from memory, by path: for tests and generated rules.
+func Sources(files map[string]string, opts ...Option) *Source {
+	mem := make(fstest.MapFS, len(files))
+	for name, text := range files {
+		mem[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return FS(mem, ".", opts...)
+}
+
+// Leaked is the number of evaluations that were given up and still run.
+func (s *Source) Leaked() int { return int(s.leaked.Load()) }
+
+func newSource(opts []Option) *Source {
+	s := &Source{opts: options{timeout: DefaultTimeout, wall: wall, indexing: true}}
+	for _, o := range opts {
+		o(&s.opts)
+	}
+	return s
+}
+
+func joinName(root, p string) string {
+	if root == "." || root == "" {
+		return p
+	}
+	return root + "/" + p
+}
