@@ -20,8 +20,8 @@ var (
 	ErrBusy = errors.New("too many evaluations run on past their deadline")
 )
 
-// Decide evaluates what q asks for. Deny rules are always asked. An error is
-// every "don't know": the caller must refuse.
+// Decide evaluates what q asks for, in one go. An error is every "don't know":
+// the caller must refuse.
 func (r *Rules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdict, error) {
 	if q == nil || q.Input == nil {
 		return interlock.Verdict{}, errors.New("policies: a query needs an input")
@@ -45,7 +45,7 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 			}
 		}
 	}
-	if len(q.Checks)+len(q.Grants) == 0 && !m.deny && !(q.Target && m.target) {
+	if len(q.Checks)+len(q.Grants) == 0 && !(q.Deny && m.deny) && !(q.Target && m.target) {
 		return interlock.Verdict{}, nil
 	}
 	prepared, err := m.query(q)

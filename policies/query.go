@@ -48,7 +48,7 @@ func (m *machineRules) query(q *interlock.Query) (*query, error) {
 }
 
 func queryKey(q *interlock.Query) string {
-	n := 2 + len(q.Checks) + len(q.Grants)
+	n := 4 + len(q.Checks) + len(q.Grants)
 	for _, s := range q.Checks {
 		n += len(s)
 	}
@@ -60,6 +60,10 @@ func queryKey(q *interlock.Query) string {
 	if q.Target {
 		b.WriteByte('t')
 	}
+	if q.Deny {
+		b.WriteByte('d')
+	}
+	b.WriteByte(1)
 	for _, s := range q.Checks {
 		b.WriteString(s)
 		b.WriteByte(0)
@@ -91,11 +95,11 @@ func (m *machineRules) text(q *interlock.Query) string {
 		params[i] = "[]"
 		if m.params[name] {
 			// Only for a check that failed: an error in a parameter must not spoil a yes.
-			params[i] = "[v | not " + pkg + "[" + literal(name) + "] == true; v := " + pkg + `["params"][` + literal(name) + "]]"
+			params[i] = "[v | " + one(name) + " != [true]; v := " + pkg + `["params"][` + literal(name) + "]]"
 		}
 	}
 	deny, target := "[]", "[]"
-	if m.deny {
+	if m.deny && q.Deny {
 		deny = one("deny")
 	}
 	if m.target && q.Target {

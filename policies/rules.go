@@ -34,6 +34,17 @@ func (r *Rules) Revision(machine string) string {
 	return ""
 }
 
+// Defines tells whether the machine's policy has a rule of this name: a check's
+// or grant's, "deny" or "target".
+func (r *Rules) Defines(machine, condition string) bool {
+	m := r.machines[machine]
+	if m == nil {
+		return false
+	}
+	_, ok := m.reads[condition]
+	return ok
+}
+
 // Reads tells whether a condition (a check's or grant's name, "deny" or
 // "target") reads the form or the note, itself or through other rules. What
 // reads input as a whole, or by a computed key, may read both.

@@ -21,7 +21,12 @@ type tracer struct {
 func (t *tracer) Enabled() bool               { return true }
 func (t *tracer) Config() topdown.TraceConfig { return topdown.TraceConfig{PlugLocalVars: true} }
 
+// TraceEvent leaves out the gate's own query, and the steps that only repeat
+// others: a reader follows rules entered, expressions evaluated, what failed.
 func (t *tracer) TraceEvent(e topdown.Event) {
+	if e.Op == topdown.UnifyOp || e.Op == topdown.RedoOp || e.Location == nil || e.Location.File == "" {
+		return
+	}
 	if len(t.events) == maxTraceEvents {
 		t.dropped++
 		return
