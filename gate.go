@@ -2,7 +2,11 @@ package interlock
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/interlock-go/interlock/fsm"
@@ -41,137 +45,84 @@ type Config struct {
 
 // Gate decides and commits. It is safe for concurrent use. Make it with [New]
 // and end it with [Gate.Close].
-type Gate struct{}
+type Gate struct {
+	cfg      Config
+	log      *slog.Logger
+	snap     atomic.Pointer[snapshot] // a call pins one from start to commit
+	epoch    atomic.Pointer[string]
+	activate sync.Mutex // one activation at a time
+	policy   Policy     // the source of the active rules; under activate
+	attempts *attempts
+	puts     *puts // nil without a cache
+}
 
 // New migrates the store where it can be (an optional Migrate(context.Context)
 // error), compiles the policy against the machines, registers their revisions
 // and returns the gate. An error says what to mend: a check without a rule, a
 // state that live instances are in and that the machine lacks (*StatesInUse), a
 // store that doesn't answer within Config.StartTimeout.
-func New(cfg Config) (*Gate, error) { panic("unbuilt") }
-
-// Close writes what refused attempts are still in memory. The store stays open: it is the caller's.
-func (g *Gate) Close(ctx context.Context) error { panic("unbuilt") }
-
-// Activate replaces machines and rules in one step: calls that have begun finish
-// with what they began with. On an error nothing has changed. moves maps, by
-// machine, states that the new definition lacks to states that it has; every
-// instance there is moved, with a row of history. nil machines keeps the machines.
-func (g *Gate) Activate(ctx context.Context, machines []*fsm.Machine, policy Policy, moves map[string]map[string]string) error {
-	panic("unbuilt")
+func New(cfg Config) (*Gate, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("interlock: Config.Store is nil: give one, such as sqlite.Open(path)")
+	}
+	if len(cfg.Machines) == 0 {
+		return nil, errors.New("interlock: Config.Machines is empty: give at least one, such as from fsm.LoadDir(dir)")
+	}
+	cfg.setDefaults()
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.StartTimeout)
+	defer cancel()
+	if m, ok := cfg.Store.(interface{ Migrate(context.Context) error }); ok {
+		if err := m.Migrate(ctx); err != nil {
+			return nil, fmt.Errorf("interlock: migrate the store: %w", err)
+		}
+	}
+	epoch, err := cfg.Store.Epoch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("interlock: read the store: %w", err)
+	}
+	g := &Gate{cfg: cfg, log: cfg.Logger}
+	g.epoch.Store(&epoch)
+	if err := g.Activate(ctx, cfg.Machines, cfg.Policy, nil); err != nil {
+		return nil, err
+	}
+	g.attempts = startAttempts(cfg.Store, cfg.KeepAttempts, g.log)
+	if cfg.Cache != nil {
+		g.puts = startPuts(cfg.Cache, g.log)
+	}
+	return g, nil
 }
 
-// Reload compiles the same policy source again and activates what it finds.
-func (g *Gate) Reload(ctx context.Context) error { panic("unbuilt") }
-
-// Machines are the active definitions, sorted by name; Machine finds one by name or slug.
-func (g *Gate) Machines() []*fsm.Machine                 { panic("unbuilt") }
-func (g *Gate) Machine(name string) (*fsm.Machine, bool) { panic("unbuilt") }
-func (g *Gate) Revision(machine string) string           { panic("unbuilt") }
-
-// Create makes an instance in the machine's initial state.
-func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Result, error) {
-	panic("unbuilt")
+func (c *Config) setDefaults() {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&c.CommitTimeout, 5*time.Second)
+	or(&c.PolicyTimeout, 250*time.Millisecond)
+	or(&c.DecisionAge, 2*time.Second)
+	or(&c.Grace, 10*time.Minute)
+	or(&c.HandlerLimit, 10*time.Second)
+	or(&c.StartTimeout, 30*time.Second)
+	if c.KeepAttempts == 0 {
+		c.KeepAttempts = 100
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 }
 
-// Get returns an instance that the actor may read.
-func (g *Gate) Get(ctx context.Context, actor Actor, ref Ref) (Instance, error) { panic("unbuilt") }
-
-// List returns instances that the actor may read, ordered by id. next is the
-// After of the next page, "" at the end.
-func (g *Gate) List(ctx context.Context, actor Actor, req ListRequest) (page []Instance, next string, err error) {
-	panic("unbuilt")
+// Close writes what refused attempts are still in memory. The store and the
+// cache stay open: they are the caller's.
+func (g *Gate) Close(ctx context.Context) error {
+	if g.puts != nil {
+		g.puts.close()
+	}
+	return g.attempts.close(ctx)
 }
 
-// Counts are the numbers of a machine's instances by state in the actor's
-// tenant, for an actor who meets the machine's `read` by role.
-func (g *Gate) Counts(ctx context.Context, actor Actor, machine string) (map[string]int64, error) {
-	panic("unbuilt")
-}
-
-// Fire decides the event and commits it.
-func (g *Gate) Fire(ctx context.Context, actor Actor, req Request) (Result, error) { panic("unbuilt") }
-
-// EditFacts decides and commits a change of facts.
-func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Result, error) {
-	panic("unbuilt")
-}
-
-// Available is the menu of one instance.
-func (g *Gate) Available(ctx context.Context, actor Actor, ref Ref) (Menu, error) { panic("unbuilt") }
-
-// AvailableMany are the menus of up to 200 instances, in the order of refs. An
-// instance that isn't there, or that the actor may not read, has a nil Menu.
-func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*Menu, error) {
-	panic("unbuilt")
-}
-
-// Explain tells how the gate would decide the event now: every stage with its
-// time, what was asked and what came back. For those who meet the machine's `explain`.
-func (g *Gate) Explain(ctx context.Context, actor Actor, req Request, trace bool) (Explanation, error) {
-	panic("unbuilt")
-}
-
-// History returns rows with seq > after, oldest first, at most limit (1 to 500; 0 is 100).
-func (g *Gate) History(ctx context.Context, actor Actor, ref Ref, after int64, limit int) ([]Transition, error) {
-	panic("unbuilt")
-}
-
-// Attempts are the newest refused attempts on an instance, newest first.
-func (g *Gate) Attempts(ctx context.Context, actor Actor, ref Ref, limit int) ([]Attempt, error) {
-	panic("unbuilt")
-}
-
-// Actor returns a stored actor: one's own, or any for an administrator.
-func (g *Gate) Actor(ctx context.Context, by Actor, id string) (ActorRecord, error) { panic("unbuilt") }
-
-// Grant and Revoke change the roles of an actor in a scope. Only an actor with
-// AdminRole may, never for his own person, and the last administrator stays.
-// When Revoke has returned nil, nothing commits any more on the old role.
-func (g *Gate) Grant(ctx context.Context, by Actor, id, role string, scope Scope) (ActorRecord, error) {
-	panic("unbuilt")
-}
-func (g *Gate) Revoke(ctx context.Context, by Actor, id, role string, scope Scope) (ActorRecord, error) {
-	panic("unbuilt")
-}
-
-// SetActor changes attributes (merge patch; nil: not) and whether the actor is
-// active (nil: not), under the rules of Grant.
-func (g *Gate) SetActor(ctx context.Context, by Actor, id string, attrs map[string]any, active *bool) (ActorRecord, error) {
-	panic("unbuilt")
-}
-
-// Bootstrap grants AdminRole to the actor if the tenant has no active administrator yet.
-func (g *Gate) Bootstrap(ctx context.Context, tenant, id string) error { panic("unbuilt") }
-
-// Do decides the event and commits it in one transaction with the application's
-// own writes: lock, decide, apply, handler (once), commit. Tx is the type of the
-// store's transaction: pgx.Tx, or *sql.Tx. The handler's value is returned after
-// the commit; its error rolls back everything and is returned as it is.
-func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
-	panic("unbuilt")
-}
-
-// CreateWith is Create in one transaction with the application's own writes. The
-// handler runs before the instance is written, so that it may insert the row of
-// the bound table.
-func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateRequest, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
-	panic("unbuilt")
-}
-
-// Explanation is how a decision came about.
-type Explanation struct {
-	Allowed bool     `json:"allowed"`
-	Refusal *Refusal `json:"-"`
-	Steps   []Step   `json:"steps"`
-	Trace   []string `json:"trace,omitempty"`
-}
-
-// Step is one stage of the gate.
-type Step struct {
-	Stage    Stage          `json:"stage"`
-	OK       bool           `json:"ok"`
-	Message  string         `json:"message"`
-	Detail   map[string]any `json:"detail,omitempty"`
-	Duration time.Duration  `json:"duration_ns"`
-}
+// now is the gate's clock as history keeps it: UTC, whole microseconds.
+func (g *Gate) now() time.Time { return g.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -1,15 +1,25 @@
 package interlock
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+)
 
 // VerifyReport is what [Verify] found.
 type VerifyReport struct {
 	Chains int64   `json:"chains"`
 	Rows   int64   `json:"rows"`
 	Erased int64   `json:"erased"`      // rows whose texts were erased; the chain holds all the same
-	Bad    []Fault `json:"bad"`         // in order; at most 100
-	SkewMS int64   `json:"max_skew_ms"` // between the gate's clock and the database's
+	Bad    []Fault `json:"bad"`         // in byte order of (tenant, machine, instance); the first 100
+	SkewMS int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
 }
+
+// OK tells that nothing was found.
+func (r *VerifyReport) OK() bool { return len(r.Bad) == 0 }
 
 // Fault is one place where history doesn't hold.
 type Fault struct {
@@ -20,9 +30,223 @@ type Fault struct {
 	Problem  string `json:"problem"`
 }
 
-// Verify walks every chain of the store and compares bytes, hashes, heads and
-// digests. It finds an edit, a deletion in the middle, an insertion, a reorder.
-// progress, if not nil, is called with the rows done.
+func (f Fault) String() string {
+	return fmt.Sprintf("%s/%s/%s row %d: %s", f.Tenant, f.Machine, f.Instance, f.Seq, f.Problem)
+}
+
+const maxFaults = 100
+
+// Verify walks every chain of the store and compares the columns with the exact
+// bytes, the bytes with the hashes, the hashes with each other, and each
+// instance and actor with the newest row of its chain. It finds an edit, a
+// deletion in the middle, an insertion and a reorder, also of the rows that
+// history speaks of; not a chain that was cut off or rebuilt together with its
+// instance. progress, if not nil, is called now and then with the rows done.
+// The error says that the store could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64)) (VerifyReport, error) {
-	panic("unbuilt")
+	v := verifier{progress: progress}
+	epoch, err := store.Epoch(ctx)
+	if err != nil {
+		return v.report, fmt.Errorf("read the store's epoch: %w", err)
+	}
+	v.epoch = epoch
+	heads, stop := iter.Pull2(store.Heads(ctx))
+	defer stop()
+	v.heads = heads
+	if err := v.nextHead(); err != nil {
+		return v.report, err
+	}
+	for rec, err := range store.Chain(ctx) {
+		if err != nil {
+			return v.report, fmt.Errorf("read history: %w", err)
+		}
+		if err := v.row(&rec); err != nil {
+			return v.report, err
+		}
+	}
+	if err := v.endChain(); err != nil {
+		return v.report, err
+	}
+	for v.head != nil { // instances of which history knows nothing
+		v.headless(v.head)
+		if err := v.nextHead(); err != nil {
+			return v.report, err
+		}
+	}
+	if v.report.Bad == nil {
+		v.report.Bad = []Fault{}
+	}
+	return v.report, nil
+}
+
+type verifier struct {
+	epoch    string
+	report   VerifyReport
+	progress func(int64)
+	heads    func() (Head, error, bool)
+	head     *Head
+	last     *Record // newest row of the chain at hand
+	lastNext []byte  // the digest that it gives of the instance
+}
+
+func (v *verifier) nextHead() error {
+	h, err, ok := v.heads()
+	v.head = nil
+	if !ok {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the heads: %w", err)
+	}
+	v.head = &h
+	return nil
+}
+
+func (v *verifier) bad(r *Record, format string, args ...any) {
+	if len(v.report.Bad) < maxFaults {
+		v.report.Bad = append(v.report.Bad, Fault{r.Tenant, r.Machine, r.Instance, r.Seq, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (v *verifier) headless(h *Head) {
+	v.bad(&Record{Transition: Transition{Tenant: h.Tenant, Machine: h.Machine, Instance: h.ID, Seq: h.Version}}, "there is no history of it")
+}
+
+func sameChain(a, b *Record) bool {
+	return a != nil && a.Tenant == b.Tenant && a.Machine == b.Machine && a.Instance == b.Instance
+}
+
+func (v *verifier) row(r *Record) error {
+	wantSeq, wantPrev := int64(1), genesis(v.epoch, r.Tenant, r.Machine, r.Instance)
+	if sameChain(v.last, r) {
+		wantSeq, wantPrev = v.last.Seq+1, v.last.Hash
+	} else {
+		if err := v.endChain(); err != nil {
+			return err
+		}
+		v.report.Chains++
+	}
+	v.report.Rows++
+	if v.progress != nil && v.report.Rows%1000 == 0 {
+		v.progress(v.report.Rows)
+	}
+	v.check(r, wantSeq, wantPrev)
+	v.last = r
+	return nil
+}
+
+func (v *verifier) check(r *Record, wantSeq int64, wantPrev []byte) {
+	v.lastNext = nil
+	p, err := parseChain(r.Bytes)
+	if err != nil {
+		v.bad(r, "its chain bytes can't be read: %v", err)
+		return
+	}
+	v.lastNext = p.next
+	if sum := sha256.Sum256(r.Bytes); !bytes.Equal(sum[:], r.Hash) {
+		v.bad(r, "its hash isn't that of its bytes")
+	}
+	if r.Seq != wantSeq {
+		v.bad(r, "row %d is missing or out of order", wantSeq)
+	}
+	// The epoch in the first row's bytes is the one under which the chain began.
+	if wantSeq == 1 && r.Seq == 1 {
+		wantPrev = genesis(p.epoch, r.Tenant, r.Machine, r.Instance)
+	}
+	if !bytes.Equal(p.prev, wantPrev) || !bytes.Equal(r.Prev, p.prev) {
+		v.bad(r, "it doesn't follow the row before")
+	}
+	if col := r.differs(p); col != "" {
+		v.bad(r, "column %s isn't what the chain says", col)
+	}
+	if r.Erased {
+		v.report.Erased++
+	} else if !bytes.Equal(r.textDigest(), p.text) {
+		v.bad(r, "its texts aren't those that were committed")
+	}
+	if !r.Stamp.IsZero() {
+		v.report.SkewMS = max(v.report.SkewMS, r.Stamp.Sub(r.Time).Abs().Milliseconds())
+	}
+}
+
+// differs names the first column that isn't what the chain bytes say.
+func (r *Record) differs(p *parsed) string {
+	override := ""
+	if r.Override {
+		override = "1"
+	}
+	for _, c := range []struct{ name, column, chain string }{
+		{"tenant", r.Tenant, p.tenant}, {"machine", r.Machine, p.machine}, {"instance", r.Instance, p.instance},
+		{"revision", r.Revision, p.revision}, {"from", r.From, p.from}, {"to", r.To, p.to}, {"event", r.Event, p.event},
+		{"override", override, p.override}, {"actor", r.Actor, p.actor}, {"person", r.Person, p.person},
+		{"on_behalf_of", r.OnBehalfOf, p.onBehalfOf}, {"on_behalf_of_person", r.OnBehalfOfPerson, p.onBehalfPerson}, {"id", r.ID, p.id},
+	} {
+		if c.column != c.chain {
+			return c.name
+		}
+	}
+	if r.Seq != p.seq {
+		return "seq"
+	}
+	if r.Time.UnixMicro() != p.micros {
+		return "time"
+	}
+	return ""
+}
+
+// endChain compares the chain's newest row with the instance or actor itself.
+func (v *verifier) endChain() error {
+	r := v.last
+	if r == nil {
+		return nil
+	}
+	v.last = nil
+	for v.head != nil && v.head.before(r) {
+		v.headless(v.head)
+		if err := v.nextHead(); err != nil {
+			return err
+		}
+	}
+	h := v.head
+	if h == nil || h.Tenant != r.Tenant || h.Machine != r.Machine || h.ID != r.Instance {
+		v.bad(r, "there is history, but nothing that it is the history of")
+		return nil
+	}
+	v.checkHead(r, h)
+	return v.nextHead()
+}
+
+func (v *verifier) checkHead(r *Record, h *Head) {
+	if h.Version != r.Seq || !bytes.Equal(h.Hash, r.Hash) {
+		v.bad(r, "the newest row isn't the head that the instance names (version %d)", h.Version)
+		return
+	}
+	digest, err := h.contentDigest()
+	if err != nil {
+		v.bad(r, "%v", err)
+		return
+	}
+	if !bytes.Equal(digest, h.Digest) || !bytes.Equal(digest, v.lastNext) {
+		v.bad(r, "the stored content isn't what was committed")
+	}
+}
+
+func (h *Head) contentDigest() ([]byte, error) {
+	switch {
+	case h.Instance != nil:
+		return h.Instance.digest(), nil
+	case h.Actor != nil:
+		return h.Actor.digest(), nil
+	}
+	return nil, errors.New("its content can't be read")
+}
+
+func (h *Head) before(r *Record) bool {
+	if h.Tenant != r.Tenant {
+		return h.Tenant < r.Tenant
+	}
+	if h.Machine != r.Machine {
+		return h.Machine < r.Machine
+	}
+	return h.ID < r.Instance
 }

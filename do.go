@@ -1,0 +1,237 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Do decides the event and commits it in one transaction with the application's
+// own writes: lock, decide, apply, handler (once), commit, and only then the
+// answer. Tx is the type of the store's transaction: pgx.Tx, or *sql.Tx. The
+// handler sees the bound row with its new state, and may write whatever else
+// belongs to the event, but not the state column. Its value is returned after
+// the commit; its error, and a panic, roll back everything and come back as
+// they are. Its context ends at Config.HandlerLimit.
+func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
+	q, no := g.askEvent(opFire, actor, req)
+	if no != nil {
+		return Result{}, nil, no
+	}
+	if done, res, err := g.replay(ctx, q); done {
+		return res, nil, err
+	}
+	// Refused requests never open a writing transaction.
+	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
+		return res, nil, err
+	}
+	return g.within(ctx, q, typed(handler), false)
+}
+
+// CreateWith is Create in one transaction with the application's own writes. The
+// handler runs before the instance is decided and written, so that it may insert
+// the row of the bound table; a refusal rolls its writes back.
+func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateRequest, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
+	q, no := g.askCreate(actor, req)
+	if no != nil {
+		return Result{}, nil, no
+	}
+	snap := g.snap.Load()
+	f, no := g.facts(ctx, q, snap, true)
+	if no == nil && q.dryRun {
+		no = g.decide(ctx, f, q).refusal
+	} else if no == nil {
+		no = g.mayCreate(f, q)
+	}
+	if no != nil {
+		_, err := g.refuse(ctx, q, f, 1, no)
+		return Result{}, nil, err
+	}
+	if q.dryRun {
+		return Result{}, nil, nil
+	}
+	return g.within(ctx, q, typed(handler), true)
+}
+
+// mayCreate asks only what needs no facts: identity, and a role where nothing
+// else could grant. The whole is decided once the row is there.
+func (g *Gate) mayCreate(f *facts, q *question) *Refusal {
+	d := decider{g: g, f: f, q: q}
+	if no := d.identity(); no != nil {
+		return no
+	}
+	requires := f.m.Create().Requires
+	held, grants := d.who(requires)
+	if held || len(grants) > 0 {
+		return nil
+	}
+	return &Refusal{Stage: StagePolicy, Code: "denied", Message: "you may not create an instance of " + f.m.Name(), Revision: f.m.revision,
+		Reasons: []Reason{{Code: "role_required", Message: requiresText(requires), Params: map[string]any{"any_of": requires}}}}
+}
+
+type anyHandler func(context.Context, any, Transition) (any, error)
+
+func typed[Tx any](handler func(context.Context, Tx, Transition) (any, error)) anyHandler {
+	return func(ctx context.Context, handle any, t Transition) (any, error) {
+		tx, ok := handle.(Tx)
+		if !ok {
+			var want Tx
+			return nil, fmt.Errorf("interlock: the handler takes a %T, the store gives a %T", &want, handle)
+		}
+		return handler(ctx, tx, t)
+	}
+}
+
+// rehearse decides as Fire would, without committing.
+func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
+	dry := *q
+	dry.dryRun = true
+	res, err := g.run(ctx, &dry)
+	var no *Refusal
+	if errors.As(err, &no) && !q.dryRun {
+		f, _ := g.facts(ctx, q, g.snap.Load(), false)
+		g.attempt(f, q, no)
+	}
+	return res, err
+}
+
+// within is the transaction of Do and CreateWith.
+func (g *Gate) within(ctx context.Context, q *question, handler anyHandler, first bool) (Result, any, error) {
+	snap := g.snap.Load()
+	for look := 1; look <= maxLooks; look++ {
+		t := &transaction{g: g, q: q, snap: snap, handler: handler, first: first}
+		err := g.transact(ctx, t)
+		switch {
+		case err == nil:
+			keep := t.f.bound == nil || len(t.f.bound.Facts) == 0
+			return g.committed(ctx, t.f, q, t.commit, look, keep), t.value, nil
+		case t.own != nil && errors.Is(err, t.own):
+			return Result{}, nil, err // the application's own
+		case t.refusal != nil:
+			_, err := g.refuse(ctx, q, t.f, look, t.refusal)
+			return Result{}, nil, err
+		case errors.Is(err, ErrStale) && !t.handled:
+			continue
+		}
+		res, err := g.failed(ctx, q, t.f, look, err)
+		return res, nil, err
+	}
+	_, err := g.refuse(ctx, q, nil, maxLooks, g.exhausted(ctx, q, snap))
+	return Result{}, nil, err
+}
+
+type transaction struct {
+	g       *Gate
+	q       *question
+	snap    *snapshot
+	handler anyHandler
+	first   bool // the handler runs before the decision (creation)
+
+	f       *facts
+	commit  *Commit
+	value   any
+	own     error // the handler's
+	refusal *Refusal
+	handled bool
+}
+
+// transact runs it detached from the caller, who may go away, and within the limits.
+func (g *Gate) transact(ctx context.Context, t *transaction) error {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.HandlerLimit+g.cfg.CommitTimeout)
+	defer cancel()
+	err := g.cfg.Store.Within(detached, func(tx Tx) error { return t.run(ctx, detached, tx) })
+	var lost *UnknownOutcome
+	if errors.As(err, &lost) && t.commit != nil {
+		return g.resolve(ctx, t.commit, err)
+	}
+	return err
+}
+
+func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
+	m, ok := t.snap.machines[t.q.ref.Machine]
+	if !ok {
+		t.refusal = notFound()
+		return t.refusal
+	}
+	t.q.ref.Machine = m.Name()
+	if t.first {
+		if err := t.handle(caller, tx, t.preview(m)); err != nil {
+			return err
+		}
+	}
+	if err := t.load(ctx, tx, m); err != nil {
+		return err
+	}
+	r := t.g.decide(ctx, t.f, t.q)
+	if t.refusal = r.refusal; t.refusal == nil {
+		t.refusal = t.g.veto(ctx, t.f, t.q, r)
+	}
+	if t.refusal != nil {
+		return t.refusal
+	}
+	if t.f.isBound && !t.f.adopted() && t.q.op != opCreate {
+		if err := tx.Apply(ctx, t.g.adoption(t.f, t.q)); err != nil {
+			return err
+		}
+		if err := t.load(ctx, tx, m); err != nil {
+			return err
+		}
+	}
+	t.commit = t.g.commitFor(t.f, t.q, r)
+	if err := tx.Apply(ctx, t.commit); err != nil {
+		return err
+	}
+	if t.first {
+		return nil
+	}
+	if err := t.handle(caller, tx, t.commit.Instance.Record.Transition); err != nil {
+		return err
+	}
+	return t.unmoved(ctx, tx, r.to)
+}
+
+func (t *transaction) load(ctx context.Context, tx Tx, m *machine) error {
+	if !ValidID(t.q.ref.ID) {
+		t.refusal = notFound()
+		return t.refusal
+	}
+	s, err := tx.Load(ctx, t.q.actor.Tenant, t.q.ref, t.q.actorIDs())
+	if err != nil {
+		return err
+	}
+	t.f = newFacts(t.snap, m, s, t.q)
+	return nil
+}
+
+// handle runs the application's handler: once a request, since nothing is
+// retried after it.
+func (t *transaction) handle(caller context.Context, tx Tx, tr Transition) error {
+	ctx, cancel := context.WithTimeout(caller, t.g.cfg.HandlerLimit)
+	defer cancel()
+	t.handled = true
+	t.value, t.own = t.handler(ctx, tx.Handle(), tr)
+	if t.own == nil && ctx.Err() != nil {
+		t.own = fmt.Errorf("interlock: the handler took longer than it may, or the caller went away: %w", context.Cause(ctx))
+	}
+	return t.own
+}
+
+// unmoved refuses a handler that wrote the bound column itself.
+func (t *transaction) unmoved(ctx context.Context, tx Tx, to string) error {
+	state, bound, err := tx.BoundState(ctx, t.q.actor.Tenant, t.q.ref)
+	if err != nil && !errors.Is(err, ErrNoRow) {
+		return err
+	}
+	if err != nil || bound && state != to {
+		t.own = fmt.Errorf("interlock: the handler changed the bound row's state column to %q, the transition leads to %q: leave it to the gate", state, to)
+		return t.own
+	}
+	return nil
+}
+
+// preview is the transition of a creation before it is decided.
+func (t *transaction) preview(m *machine) Transition {
+	initial := m.State(m.Initial()).Name
+	return t.q.transition(ruling{event: "$create", from: initial, to: initial},
+		Instance{Tenant: t.q.actor.Tenant, Machine: m.Name(), ID: t.q.ref.ID, Version: 1}, m.revision)
+}

@@ -1,0 +1,274 @@
+package interlock
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+)
+
+// facts are what one decision is made on.
+type facts struct {
+	snap    *snapshot
+	m       *machine
+	epoch   string
+	inst    *Instance // nil: there is none. With bound fact columns laid over its facts
+	stored  *Instance // as stored: what digests and the next version are made from
+	bound   *BoundRow
+	isBound bool
+	actors  map[string]ActorRecord // those that exist
+	cached  bool
+	read    time.Time // when, for the decision's age (monotonic)
+}
+
+func (f *facts) actor(tenant, id string) ActorRecord {
+	if a, ok := f.actors[id]; ok {
+		return a
+	}
+	return ActorRecord{Tenant: tenant, ID: id, Active: true}
+}
+
+// adopted tells a bound row that the gate has no instance of yet.
+func (f *facts) adopted() bool { return f.stored != nil && f.stored.Version > 0 }
+
+// facts reads what the question is about: from the cache unless fresh, else
+// from the store in one query.
+func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh bool) (*facts, *Refusal) {
+	m, ok := snap.machines[q.ref.Machine]
+	if !ok || !ValidID(q.ref.ID) {
+		return nil, notFound()
+	}
+	q.ref.Machine = m.Name()
+	if !fresh && g.cfg.Cache != nil {
+		if f := g.fromCache(ctx, q, snap, m); f != nil {
+			return f, nil
+		}
+	}
+	read := time.Now()
+	stored, err := g.cfg.Store.Load(ctx, q.actor.Tenant, q.ref, q.actorIDs())
+	if err != nil {
+		return nil, unavailable("store_failed", "the store doesn't answer", err)
+	}
+	f := newFacts(snap, m, stored, q)
+	f.read = read
+	g.epoch.Store(&stored.Epoch)
+	g.cachePut(f)
+	return f, nil
+}
+
+func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
+	f := &facts{snap: snap, m: m, epoch: s.Epoch, stored: s.Instance, bound: s.Bound, isBound: s.IsBound, read: time.Now()}
+	f.actors = make(map[string]ActorRecord, len(s.Actors))
+	for _, a := range s.Actors {
+		f.actors[a.ID] = a
+	}
+	if f.stored == nil && f.isBound && f.bound != nil && q.op != opCreate {
+		f.stored = virtual(m, q, f.bound)
+	}
+	f.inst = overlay(f.stored, f.bound)
+	return f
+}
+
+// virtual is the instance of a bound row that was never adopted. It stands in
+// the initial state whatever the row says: any other value is drift.
+func virtual(m *machine, q *question, _ *BoundRow) *Instance {
+	return &Instance{Tenant: q.actor.Tenant, Machine: m.Name(), ID: q.ref.ID, State: m.State(m.Initial()).Name,
+		Facts: map[string]any{}, CreatedAt: q.now, Since: q.now, UpdatedAt: q.now}
+}
+
+func overlay(inst *Instance, bound *BoundRow) *Instance {
+	if inst == nil || bound == nil || len(bound.Facts) == 0 {
+		return inst
+	}
+	with := *inst
+	with.Facts = maps.Clone(inst.Facts)
+	if with.Facts == nil {
+		with.Facts = map[string]any{}
+	}
+	for k, v := range bound.Facts {
+		if v == nil {
+			delete(with.Facts, k) // NULL is absence
+			continue
+		}
+		with.Facts[k] = v
+	}
+	return &with
+}
+
+// cachedInstance is the payload of an instance's cache entry.
+type cachedInstance struct {
+	Instance *Instance `json:"instance"`
+	Bound    *BoundRow `json:"bound,omitempty"`
+	IsBound  bool      `json:"is_bound,omitempty"`
+}
+
+func instanceKey(tenant string, ref Ref) CacheKey {
+	return CacheKey{Kind: "instance", Tenant: tenant, Machine: ref.Machine, ID: ref.ID}
+}
+
+func actorKey(tenant, id string) CacheKey { return CacheKey{Kind: "actor", Tenant: tenant, ID: id} }
+
+// fromCache returns facts only if everything is there and is what it says to be.
+func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *machine) *facts {
+	epoch, read := *g.epoch.Load(), time.Now()
+	ids := q.actorIDs()
+	keys := []CacheKey{instanceKey(q.actor.Tenant, q.ref)}
+	for _, id := range ids {
+		if q.actor.Kind != System || id != q.actor.ID {
+			keys = append(keys, actorKey(q.actor.Tenant, id))
+		}
+	}
+	entries, err := g.cfg.Cache.Get(ctx, epoch, keys)
+	if err != nil || len(entries) != len(keys) {
+		return nil
+	}
+	var ci cachedInstance
+	s := Facts{Epoch: epoch}
+	for i, e := range entries {
+		if e.Version == 0 {
+			return nil
+		}
+		if i == 0 {
+			if decode(e.Payload, &ci) != nil || ci.Instance == nil || ci.Instance.Version != e.Version ||
+				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {
+				g.alarm(ctx, "cache_corrupt", "a cache entry isn't what its key says", slog.Any("key", keys[0]))
+				return nil
+			}
+			continue
+		}
+		var a ActorRecord
+		if decode(e.Payload, &a) != nil || a.Version != e.Version || actorKey(a.Tenant, a.ID) != keys[i] {
+			g.alarm(ctx, "cache_corrupt", "a cache entry isn't what its key says", slog.Any("key", keys[i]))
+			return nil
+		}
+		s.Actors = append(s.Actors, a)
+	}
+	s.Instance, s.Bound, s.IsBound = ci.Instance, ci.Bound, ci.IsBound
+	f := newFacts(snap, m, s, q)
+	f.cached, f.read = true, read
+	return f
+}
+
+func decode(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return dec.Decode(v)
+}
+
+func (g *Gate) cachePut(f *facts) {
+	if g.puts == nil {
+		return
+	}
+	var entries []CacheEntry
+	if f.adopted() {
+		if b, err := json.Marshal(cachedInstance{f.stored, f.bound, f.isBound}); err == nil {
+			entries = append(entries, CacheEntry{instanceKey(f.stored.Tenant, Ref{f.stored.Machine, f.stored.ID}), f.stored.Version, b})
+		}
+	}
+	for _, a := range f.actors {
+		if b, err := json.Marshal(a); err == nil {
+			entries = append(entries, CacheEntry{actorKey(a.Tenant, a.ID), a.Version, b})
+		}
+	}
+	g.puts.send(f.epoch, entries)
+}
+
+// puts writes to the cache behind the answer: a slow cache never delays a
+// commit, and when the queue is full the write is dropped.
+type puts struct {
+	cache Cache
+	log   *slog.Logger
+	queue chan put
+	done  chan struct{}
+	mu    sync.RWMutex
+	ended bool
+}
+
+type put struct {
+	epoch   string
+	entries []CacheEntry
+}
+
+const putQueue = 1024
+
+func startPuts(c Cache, log *slog.Logger) *puts {
+	p := &puts{cache: c, log: log, queue: make(chan put, putQueue), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for w := range p.queue {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if err := p.cache.Put(ctx, w.epoch, w.entries); err != nil {
+				p.log.Debug("cache put failed", "error", err)
+			}
+			cancel()
+		}
+	}()
+	return p
+}
+
+func (p *puts) send(epoch string, entries []CacheEntry) {
+	if len(entries) == 0 {
+		return
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.ended {
+		return
+	}
+	select {
+	case p.queue <- put{epoch, entries}:
+	default:
+	}
+}
+
+func (p *puts) close() {
+	p.mu.Lock()
+	if !p.ended {
+		p.ended = true
+		close(p.queue)
+	}
+	p.mu.Unlock()
+	<-p.done
+}
+
+// alarm is for what a person should look at.
+func (g *Gate) alarm(ctx context.Context, code, message string, attrs ...slog.Attr) {
+	g.log.LogAttrs(ctx, slog.LevelError, "interlock: "+message, append(attrs, slog.String("alarm", code))...)
+	g.observe(ctx, Observation{Op: "alarm", Alarm: code})
+}
+
+func (g *Gate) observe(ctx context.Context, o Observation) {
+	if g.cfg.Observer != nil {
+		g.cfg.Observer.Observe(ctx, o)
+	}
+}
+
+// observed reports one finished question.
+func (g *Gate) observed(ctx context.Context, q *question, f *facts, looks int, no *Refusal) {
+	if g.cfg.Observer == nil {
+		return
+	}
+	o := Observation{Op: string(q.op), Tenant: q.actor.Tenant, Duration: time.Since(q.begun), Looks: looks}
+	if f != nil {
+		o.Cached = f.cached
+		if f.m != nil {
+			o.Machine = f.m.Name()
+			if _, ok := f.m.EventByName(q.event); ok {
+				o.Event = q.event
+			}
+		}
+	}
+	if no != nil {
+		o.Stage, o.Code = no.Stage, no.Code
+		if no.Code == "policy_failed" || no.Code == "drift" || no.Code == "person_mismatch" {
+			o.Alarm = no.Code
+		}
+	}
+	g.cfg.Observer.Observe(ctx, o)
+}
+
+var errTx = fmt.Errorf("interlock: the store's transaction is of another type")

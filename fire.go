@@ -1,0 +1,313 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+)
+
+// maxLooks bounds how often one request is decided: once on cached facts, and
+// again after each lost race.
+const maxLooks = 5
+
+// Fire decides the event and commits it. The error is a *[Refusal]; the answer
+// comes after the commit.
+func (g *Gate) Fire(ctx context.Context, actor Actor, req Request) (Result, error) {
+	q, no := g.askEvent(opFire, actor, req)
+	if no != nil {
+		return Result{}, no
+	}
+	if done, res, err := g.replay(ctx, q); done {
+		return res, err
+	}
+	return g.run(ctx, q)
+}
+
+// Create makes an instance in the machine's initial state. A machine that is
+// bound to a table needs its row there before, in that state: see [CreateWith].
+func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Result, error) {
+	q, no := g.askCreate(actor, req)
+	if no != nil {
+		return Result{}, no
+	}
+	return g.run(ctx, q)
+}
+
+// EditFacts decides and commits a change of facts.
+func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Result, error) {
+	q, no := g.ask(opFacts, actor, Ref{req.Machine, req.ID})
+	if no != nil {
+		return Result{}, no
+	}
+	if no := q.fill("$facts", "", req.Note, req.Patch); no != nil {
+		return Result{}, no
+	}
+	q.dryRun = req.DryRun
+	q.named(req.RequestID)
+	return g.run(ctx, q)
+}
+
+func (g *Gate) askEvent(op operation, actor Actor, req Request) (*question, *Refusal) {
+	q, no := g.ask(op, actor, Ref{req.Machine, req.ID})
+	if no != nil {
+		return nil, no
+	}
+	if len(req.IdempotencyKey) > maxKey {
+		return nil, &Refusal{Stage: StageInput, Code: "input_invalid", Message: "the idempotency key is longer than 255 bytes"}
+	}
+	q.key, q.dryRun = req.IdempotencyKey, req.DryRun
+	q.named(req.RequestID)
+	return q, q.fill(req.Event, req.To, req.Note, req.Input)
+}
+
+func (g *Gate) askCreate(actor Actor, req CreateRequest) (*question, *Refusal) {
+	q, no := g.ask(opCreate, actor, Ref{req.Machine, req.ID})
+	if no != nil {
+		return nil, no
+	}
+	if q.ref.ID == "" {
+		q.ref.ID = newID(q.now)
+	}
+	if !ValidID(q.ref.ID) {
+		return nil, &Refusal{Stage: StageInput, Code: "id_invalid", Message: "an id must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"}
+	}
+	q.dryRun = req.DryRun
+	q.named(req.RequestID)
+	return q, q.fill("$create", "", req.Note, req.Facts)
+}
+
+func (q *question) named(requestID string) {
+	if requestID != "" {
+		q.id = requestID[:min(len(requestID), 128)]
+	}
+}
+
+// run takes a question through facts, decision and commit, and again where a
+// race was lost, under one snapshot of machines and rules.
+func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
+	snap, fresh := g.snap.Load(), false
+	var seen *facts // database facts that a commit was lost on
+	for look := 1; look <= maxLooks; look++ {
+		f, no := g.facts(ctx, q, snap, fresh)
+		if no != nil {
+			return g.refuse(ctx, q, nil, look, no)
+		}
+		if no := g.moved(ctx, seen, f, q); no != nil {
+			return g.refuse(ctx, q, f, look, no)
+		}
+		r := g.decide(ctx, f, q)
+		if r.refusal != nil {
+			if f.cached {
+				fresh = true // a no on cached facts is said only on the store's
+				continue
+			}
+			return g.refuse(ctx, q, f, look, r.refusal)
+		}
+		if no := g.veto(ctx, f, q, r); no != nil {
+			return g.refuse(ctx, q, f, look, no)
+		}
+		if q.dryRun {
+			g.observed(ctx, q, f, look, nil)
+			t := q.transition(r, f.next(q, r), f.m.revision)
+			t.ID = ""
+			return Result{Instance: *f.inst, Transition: t}, nil
+		}
+		fresh = true
+		if f.isBound && !f.adopted() && q.op != opCreate {
+			if no := g.adopt(ctx, f, q); no != nil {
+				return g.refuse(ctx, q, f, look, no)
+			}
+			continue
+		}
+		if time.Since(f.read) > g.cfg.DecisionAge {
+			continue // too old to be committed
+		}
+		c := g.commitFor(f, q, r)
+		err := g.commit(ctx, c)
+		switch {
+		case err == nil:
+			return g.committed(ctx, f, q, c, look, true), nil
+		case errors.Is(err, ErrStale):
+			if !f.cached {
+				seen = f
+			}
+		default:
+			return g.failed(ctx, q, f, look, err)
+		}
+	}
+	return g.refuse(ctx, q, nil, maxLooks, g.exhausted(ctx, q, snap))
+}
+
+// moved refuses when a decision on the store's facts lost its race to a change
+// of state: what the caller asked for was asked of another state, and is not
+// asked again silently.
+func (g *Gate) moved(ctx context.Context, seen, f *facts, q *question) *Refusal {
+	if seen == nil || seen.inst == nil || q.op == opCreate {
+		return nil
+	}
+	if f.inst != nil && f.inst.State == seen.inst.State {
+		return nil
+	}
+	asked := *q
+	asked.op = opRead
+	if r := g.decide(ctx, f, &asked); r.refusal != nil {
+		return r.refusal
+	}
+	return &Refusal{Stage: StageConflict, Code: "state_changed", Instance: f.inst, Revision: f.m.revision,
+		Message: fmt.Sprintf("it was %s when you asked and is %s now", seen.inst.State, f.inst.State)}
+}
+
+// failed maps what a commit answered besides nil and ErrStale.
+func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err error) (Result, error) {
+	var no *Refusal
+	switch {
+	case errors.Is(err, ErrExists):
+		no = &Refusal{Stage: StageConflict, Code: "exists", Message: "an instance of this id exists"}
+	case errors.Is(err, ErrNoRow):
+		no = &Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row of this instance is gone"}
+	case errors.Is(err, ErrKeyUsed):
+		if done, res, err := g.replay(ctx, q); done {
+			return res, err
+		}
+		no = unavailable("busy", "the idempotency key was used meanwhile", err)
+	case !errors.As(err, &no):
+		no = unavailable("store_failed", "the store did not commit", err)
+	}
+	return g.refuse(ctx, q, f, look, no)
+}
+
+// exhausted says why a request lost every time.
+func (g *Gate) exhausted(ctx context.Context, q *question, snap *snapshot) *Refusal {
+	m := snap.machines[q.ref.Machine]
+	revs, err := g.cfg.Store.Revisions(ctx, m.Name())
+	if err == nil {
+		for _, r := range revs {
+			if r.ID == m.revision && r.Status == "retired" {
+				return unavailable("revision_retired", "this replica's rules are no longer in force", nil)
+			}
+		}
+	}
+	return unavailable("busy", "others changed it at the same time, again and again", err)
+}
+
+func (g *Gate) refuse(ctx context.Context, q *question, f *facts, look int, no *Refusal) (Result, error) {
+	g.attempt(f, q, no)
+	g.observed(ctx, q, f, look, no)
+	if no.Stage == StageUnavailable {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "interlock: "+no.Message, slog.String("code", no.Code), slog.String("machine", q.ref.Machine), slog.Any("error", no.Cause))
+	}
+	return Result{}, no
+}
+
+// veto asks the host's Before hooks.
+func (g *Gate) veto(ctx context.Context, f *facts, q *question, r ruling) *Refusal {
+	if len(g.cfg.Before) == 0 {
+		return nil
+	}
+	t := q.transition(r, f.next(q, r), f.m.revision)
+	for _, before := range g.cfg.Before {
+		if err := before(ctx, t); err != nil {
+			var no *Refusal
+			if errors.As(err, &no) {
+				return no
+			}
+			return &Refusal{Stage: StagePolicy, Code: "vetoed", Message: "the application refuses it", Cause: err,
+				Reasons: []Reason{{Code: "vetoed", Message: err.Error()}}}
+		}
+	}
+	return nil
+}
+
+// committed tells everybody. keep is false when the application may have
+// changed the bound row besides.
+func (g *Gate) committed(ctx context.Context, f *facts, q *question, c *Commit, look int, keep bool) Result {
+	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, actors: map[string]ActorRecord{}}
+	after.stored = &c.Instance.Next
+	if f.bound != nil {
+		after.bound = &BoundRow{State: c.Instance.Next.State, Facts: f.bound.Facts}
+	}
+	after.inst = overlay(after.stored, after.bound)
+	for id, a := range f.actors {
+		after.actors[id] = a
+	}
+	for _, chk := range c.Actors {
+		if chk.Change != nil {
+			after.actors[chk.ID] = chk.Change.Next
+		}
+	}
+	if keep {
+		g.cachePut(&after)
+	}
+	t := c.Instance.Record.Transition
+	g.tell(ctx, t)
+	g.observed(ctx, q, f, look, nil)
+	return Result{Instance: *after.inst, Transition: t}
+}
+
+func (g *Gate) tell(ctx context.Context, t Transition) {
+	for _, after := range g.cfg.After {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					g.log.LogAttrs(ctx, slog.LevelError, "interlock: an After hook panicked; the commit stands", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+				}
+			}()
+			after(ctx, t)
+		}()
+	}
+}
+
+// adopt makes the instance of a bound row that the gate has never seen. The
+// row must be in the initial state; any other value is drift, and was refused.
+func (g *Gate) adopt(ctx context.Context, f *facts, q *question) *Refusal {
+	err := g.commit(ctx, g.adoption(f, q))
+	var no *Refusal
+	switch {
+	case err == nil, errors.Is(err, ErrExists), errors.Is(err, ErrStale):
+		return nil // adopted, or changed meanwhile: look again
+	case errors.Is(err, ErrNoRow):
+		return &Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row of this instance is gone"}
+	case errors.As(err, &no):
+		return no
+	}
+	return unavailable("store_failed", "the store did not commit", err)
+}
+
+func (g *Gate) adoption(f *facts, q *question) *Commit {
+	sys := question{op: opCreate, actor: SystemActor(q.actor.Tenant, "interlock"), ref: q.ref, form: map[string]any{}, now: q.now, tid: newID(q.now)}
+	sys.actor.Person = sys.actor.ID
+	initial := f.m.State(f.m.Initial()).Name
+	return g.commitFor(f, &sys, ruling{event: "$adopt", from: initial, to: initial, stay: true})
+}
+
+// replay answers a request whose idempotency key has been used.
+func (g *Gate) replay(ctx context.Context, q *question) (done bool, res Result, err error) {
+	if q.key == "" || q.dryRun {
+		return false, res, nil
+	}
+	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
+	if err != nil {
+		_, no := g.refuse(ctx, q, nil, 1, unavailable("store_failed", "the store doesn't answer", err))
+		return true, res, no
+	}
+	if row == nil {
+		return false, res, nil
+	}
+	if string(row.Fingerprint) != string(q.fingerprint()) {
+		_, no := g.refuse(ctx, q, nil, 1, &Refusal{Stage: StageInput, Code: "key_reused", Message: "this idempotency key was used for another request"})
+		return true, res, no
+	}
+	ref := Ref{row.Machine, row.Instance}
+	inst, err := g.Get(ctx, q.actor, ref)
+	if err != nil {
+		return true, res, err
+	}
+	rows, err := g.cfg.Store.History(ctx, q.actor.Tenant, ref, row.Seq-1, 1)
+	if err != nil || len(rows) != 1 {
+		return true, res, unavailable("store_failed", "the store doesn't answer", err)
+	}
+	return true, Result{Instance: inst, Transition: rows[0].Transition, Replayed: true}, nil
+}

@@ -1,0 +1,384 @@
+package interlock
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/interlock-go/interlock/fsm"
+)
+
+// candidate is one (event, target) put before the policy.
+type candidate struct {
+	event    string
+	from, to string
+	stay     bool
+	override bool
+	requires []string
+	checks   []string
+	meta     map[string]any
+	target   bool // ask the policy's `target`
+
+	// What the caller may still give: then conditions that read it are open.
+	formOpen, noteOpen bool
+}
+
+// judgement is what policy says of a candidate. The zero value is a no.
+type judgement struct {
+	c          candidate
+	allowed    bool
+	reasons    []Reason
+	needForm   bool // open: a condition that reads the form doesn't hold yet
+	needNote   bool
+	target     string
+	refusal    *Refusal // the policy can't tell
+	openTarget bool     // `target` reads what is open
+}
+
+func (j *judgement) deny(why Reason) {
+	j.allowed = false
+	j.reasons = append(j.reasons, why)
+}
+
+func (d *decider) edge(event *fsm.Event, e *fsm.Edge, target bool) candidate {
+	m := d.f.m
+	meta := map[string]any{}
+	maps.Copy(meta, event.Meta)
+	maps.Copy(meta, e.Meta)
+	return candidate{event: event.Name, from: m.State(e.From).Name, to: m.State(e.To).Name, stay: e.Stay,
+		override: e.Override, requires: e.Requires, checks: e.Checks, meta: meta, target: target}
+}
+
+func (d *decider) access(event string, a fsm.Access, state string) candidate {
+	return candidate{event: event, from: state, to: state, requires: a.Requires, checks: a.Checks, meta: map[string]any{}}
+}
+
+// judge is the only place where a yes is made: one of `requires` holds, and
+// every check is true, and nothing denies, with each person that the act is
+// ascribed to, and nothing failed. All reasons are gathered.
+func (d *decider) judge(ctx context.Context, c candidate) judgement {
+	j := judgement{c: c}
+	held, grants := d.who(c.requires)
+	if len(grants) > 0 && held {
+		grants = nil // a role suffices
+	}
+	name := d.f.m.Name()
+	deny := d.f.snap.defines(name, "deny")
+	if len(c.checks) == 0 && len(grants) == 0 && !deny && !c.target {
+		j.conclude(d, held)
+		return j
+	}
+	if d.f.snap.rules == nil {
+		j.refusal = unavailable("policy_failed", "there is no policy to ask", nil)
+		return j
+	}
+	if why := d.misfit(); why != nil {
+		j.deny(*why)
+		return j
+	}
+	final, open := d.split(c, grants, deny)
+	granted := len(grants) == 0
+	for _, person := range d.q.persons() {
+		g, ok := d.ask(ctx, &j, c, person, final, false)
+		if !ok {
+			return j
+		}
+		if !open.empty() {
+			og, ok := d.ask(ctx, &j, c, person, open, true)
+			if !ok {
+				return j
+			}
+			g = g || og
+		}
+		if len(grants) > 0 {
+			// Every person has to be granted.
+			granted = g && (granted || person == d.q.actor.Person)
+		}
+	}
+	if len(grants) > 0 {
+		held = granted
+	}
+	j.conclude(d, held)
+	return j
+}
+
+// who looks at roles and kinds; grants are the conditions that may still grant.
+func (d *decider) who(requires []string) (held bool, grants []string) {
+	for _, r := range requires {
+		switch {
+		case strings.HasPrefix(r, "$"):
+			grants = append(grants, r[1:])
+		case r == fsm.Anyone:
+			held = true
+		case r == fsm.System:
+			held = held || d.q.actor.Kind == System
+		default:
+			held = held || slices.Contains(d.roles, r)
+		}
+	}
+	return held, grants
+}
+
+func (j *judgement) conclude(d *decider, held bool) {
+	if !held && !j.granting(d) {
+		why := Reason{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": j.c.requires}}
+		j.reasons = slices.Insert(j.reasons, 0, why)
+	}
+	j.allowed = len(j.reasons) == 0
+}
+
+// granting tells whether a `$condition` may still grant, once the form or note is given.
+func (j *judgement) granting(d *decider) bool {
+	open := false
+	for _, r := range j.c.requires {
+		if g, ok := strings.CutPrefix(r, "$"); ok {
+			form, note := d.f.snap.reads(d.f.m.Name(), g)
+			if form && j.c.formOpen {
+				j.needForm, open = true, true
+			}
+			if note && j.c.noteOpen {
+				j.needNote, open = true, true
+			}
+		}
+	}
+	return open
+}
+
+func requiresText(requires []string) string {
+	switch len(requires) {
+	case 0:
+		return "Nobody may do this"
+	case 1:
+		return "Needs " + requireText(requires[0])
+	}
+	parts := make([]string, len(requires))
+	for i, r := range requires {
+		parts[i] = requireText(r)
+	}
+	return "Needs one of: " + strings.Join(parts, ", ")
+}
+
+func requireText(r string) string {
+	switch {
+	case r == fsm.System:
+		return "to be done by the system itself"
+	case strings.HasPrefix(r, "$"):
+		return "to be " + strings.ReplaceAll(r[1:], "_", " ")
+	}
+	return "role " + r
+}
+
+// batch is what one evaluation asks for.
+type batch struct {
+	checks, grants []string
+	deny, target   bool
+}
+
+func (b batch) empty() bool { return len(b.checks) == 0 && len(b.grants) == 0 && !b.deny && !b.target }
+
+// split parts the conditions that rest on what the caller may still give from
+// the others, so that an error in one half doesn't decide the other.
+func (d *decider) split(c candidate, grants []string, deny bool) (final, open batch) {
+	if !c.formOpen && !c.noteOpen {
+		return batch{c.checks, grants, deny, c.target}, batch{}
+	}
+	name := d.f.m.Name()
+	isOpen := func(condition string) bool {
+		form, note := d.f.snap.reads(name, condition)
+		return form && c.formOpen || note && c.noteOpen
+	}
+	for _, ch := range c.checks {
+		if isOpen(ch) {
+			open.checks = append(open.checks, ch)
+		} else {
+			final.checks = append(final.checks, ch)
+		}
+	}
+	for _, gr := range grants {
+		if isOpen(gr) {
+			open.grants = append(open.grants, gr)
+		} else {
+			final.grants = append(final.grants, gr)
+		}
+	}
+	if deny {
+		open.deny, final.deny = isOpen("deny"), !isOpen("deny")
+	}
+	if c.target {
+		open.target, final.target = isOpen("target"), !isOpen("target")
+	}
+	return final, open
+}
+
+// ask evaluates a batch for one person and gathers what it says into j. ok is
+// false when the policy can't tell, and j says so. In an open batch nothing is
+// final: what doesn't hold is a need.
+func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person string, b batch, open bool) (granted, ok bool) {
+	if b.empty() {
+		return false, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.g.cfg.PolicyTimeout)
+	defer cancel()
+	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
+		Deny: b.deny, Target: b.target, Trace: d.q.trace})
+	d.trace = append(d.trace, v.Trace...)
+	if open {
+		return d.openVerdict(j, c, b, v, err), true
+	}
+	if err != nil {
+		j.refusal = unavailable("policy_failed", "the policy could not decide", err)
+		return false, false
+	}
+	d.tell(c, person, b, v)
+	for _, name := range b.checks {
+		if !slices.Contains(v.Passed, name) {
+			j.addOnce(failedReason(v, name))
+		}
+	}
+	for _, why := range v.Deny {
+		j.addOnce(why)
+	}
+	if b.target {
+		if j.target != "" && j.target != v.Target {
+			v.Target = "" // the persons disagree: nobody is meant
+		}
+		j.target = v.Target
+	}
+	return grantedAny(b.grants, v), true
+}
+
+func grantedAny(asked []string, v Verdict) bool {
+	return slices.ContainsFunc(asked, func(g string) bool { return slices.Contains(v.Granted, g) })
+}
+
+// openVerdict marks as needed what doesn't hold of an open batch.
+func (d *decider) openVerdict(j *judgement, c candidate, b batch, v Verdict, err error) (granted bool) {
+	need := func(condition string) {
+		form, note := d.f.snap.reads(d.f.m.Name(), condition)
+		j.needForm = j.needForm || form && c.formOpen
+		j.needNote = j.needNote || note && c.noteOpen
+	}
+	for _, name := range b.checks {
+		if err != nil || !slices.Contains(v.Passed, name) {
+			need(name)
+		}
+	}
+	if b.deny && (err != nil || len(v.Deny) > 0) {
+		need("deny")
+	}
+	if b.target {
+		j.openTarget = true
+		if err == nil {
+			j.target = v.Target
+		}
+		need("target")
+	}
+	return err == nil && grantedAny(b.grants, v)
+}
+
+func (j *judgement) addOnce(why Reason) {
+	for _, r := range j.reasons {
+		if r.Code == why.Code && r.Message == why.Message {
+			return
+		}
+	}
+	j.reasons = append(j.reasons, why)
+}
+
+func failedReason(v Verdict, name string) Reason {
+	for _, why := range v.Failed {
+		if why.Code == name {
+			return why
+		}
+	}
+	return Reason{Code: name, Message: "Condition " + name + " does not hold"}
+}
+
+// tell adds the policy's step to an explanation.
+func (d *decider) tell(c candidate, person string, b batch, v Verdict) {
+	if d.q.op != opExplain {
+		return
+	}
+	d.step(StagePolicy, len(v.Deny) == 0 && len(v.Passed) == len(b.checks), fmt.Sprintf("%s to %s, as %s", c.event, c.to, person), map[string]any{
+		"asked": b.checks, "passed": v.Passed, "failed": v.Failed, "grants_asked": b.grants, "granted": v.Granted, "deny": v.Deny, "target": v.Target,
+	})
+}
+
+// misfit says which stored value doesn't fit its declaration. A policy never
+// sees one: values of unlike types compare without an error.
+func (d *decider) misfit() *Reason {
+	if s := d.f.m.FactsSchema(); s != nil {
+		facts := d.f.inst.Facts
+		if facts == nil {
+			facts = map[string]any{}
+		}
+		if wrong := s.Check(facts); len(wrong) > 0 {
+			return &Reason{Code: "facts_unfit", Message: "A fact of the instance doesn't fit its declaration", Params: map[string]any{"pointer": wrong[0].Pointer}}
+		}
+	}
+	if s := d.f.m.AttrsSchema(); s != nil {
+		if wrong := s.Check(d.attrs()); len(wrong) > 0 {
+			return &Reason{Code: "attrs_unfit", Message: "An attribute of the actor doesn't fit its declaration", Params: map[string]any{"pointer": wrong[0].Pointer}}
+		}
+	}
+	return nil
+}
+
+// attrs are the actor's stored attributes that the machine declares.
+func (d *decider) attrs() map[string]any {
+	out := map[string]any{}
+	s := d.f.m.AttrsSchema()
+	if s == nil || d.q.actor.Kind == System {
+		return out
+	}
+	rec := d.f.actor(d.q.actor.Tenant, d.q.actor.ID)
+	for _, p := range s.Properties() {
+		if v, ok := rec.Attrs[p]; ok {
+			out[p] = v
+		}
+	}
+	return out
+}
+
+// policyInput is complete: every declared state and event is a key.
+func (d *decider) policyInput(c candidate, person string) *Input {
+	q, m, inst := d.q, d.f.m, d.f.inst
+	in := &Input{Machine: m.Name(), Event: c.event, Form: q.form, Note: q.note,
+		Transition: InputTransition{From: c.from, To: c.to, Override: c.override, Metadata: c.meta},
+		Now:        InputTime{RFC3339: q.now.Format(time.RFC3339Nano), NS: q.now.UnixNano()},
+		Request:    InputRequest{ID: q.id},
+		Actor: InputActor{ID: q.actor.ID, Person: person, Kind: q.actor.Kind, Roles: d.roles, Attrs: d.attrs(),
+			Claims: q.actor.Claims},
+		Instance: InputInstance{ID: inst.ID, Tenant: inst.Tenant, State: inst.State, Version: inst.Version, Facts: inst.Facts,
+			CreatedBy: inst.CreatedBy, CreatedAt: inst.CreatedAt, Since: inst.Since, Actors: orEmpty(inst.Actors),
+			Entered: map[string][]string{}, Did: map[string][]string{}, Last: map[string]InputLast{}},
+	}
+	if q.behalf != nil {
+		in.Actor.OnBehalfOf = q.behalf.ID
+	}
+	if in.Instance.Facts == nil {
+		in.Instance.Facts = map[string]any{}
+	}
+	for _, s := range m.States() {
+		in.Instance.Entered[s.Name] = orEmpty(inst.Entered[s.Name])
+	}
+	for _, e := range m.Events() {
+		in.Instance.Did[e.Name] = orEmpty(inst.Did[e.Name])
+		last := InputLast{}
+		if l, ok := inst.Last[e.Name]; ok {
+			last = InputLast{Person: l.Person, At: l.At.UTC().Format(time.RFC3339Nano), Count: l.Count}
+		}
+		in.Instance.Last[e.Name] = last
+	}
+	return in
+}
+
+func orEmpty(l []string) []string {
+	if l == nil {
+		return []string{}
+	}
+	return l
+}

@@ -1,0 +1,162 @@
+package interlock
+
+import (
+	"time"
+
+	"github.com/interlock-go/interlock/fsm"
+)
+
+type operation string
+
+const (
+	opFire    operation = "fire"
+	opCreate  operation = "create"
+	opFacts   operation = "facts"
+	opRead    operation = "read"
+	opMenu    operation = "available"
+	opExplain operation = "explain"
+	opActor   operation = "actor"
+)
+
+// question is one request, parsed once. Everything later (graph, policy,
+// fingerprint, history) uses this and nothing else.
+type question struct {
+	op     operation
+	actor  Actor // normalised: tenant, kind and person are set
+	behalf *Actor
+	ref    Ref
+	event  string
+	to     string
+	note   string
+	form   map[string]any // never nil; for $create and $facts the facts given
+	key    string         // idempotency
+	id     string         // request id
+	tid    string         // the transition's id, if it comes to one
+	dryRun bool
+	trace  bool
+	now    time.Time
+	begun  time.Time      // monotonic
+	facts  map[string]any // $create: the first facts; $facts: filled when decided
+}
+
+// Most that a caller may send, in bytes; a policy's input stays within 64 KiB.
+const (
+	maxNote = 4 << 10
+	maxForm = 48 << 10
+	maxKey  = 255
+)
+
+// ask normalises the request, or refuses it at identity or input.
+func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
+	q := &question{op: op, ref: ref, form: map[string]any{}, now: g.now(), begun: time.Now()}
+	q.id, q.tid = newID(q.now), newID(q.now)
+	var no *Refusal
+	if q.actor, no = normalActor(actor); no != nil {
+		return nil, no
+	}
+	if actor.OnBehalfOf != nil {
+		behalf := *actor.OnBehalfOf
+		behalf.Tenant = q.actor.Tenant
+		b, no := normalActor(behalf)
+		if no != nil {
+			return nil, no
+		}
+		if b.ID == q.actor.ID {
+			return nil, identity("actor_invalid", "an actor can't act on behalf of itself")
+		}
+		q.behalf = &b
+	}
+	return q, nil
+}
+
+func normalActor(a Actor) (Actor, *Refusal) {
+	if a.ID == "" {
+		return a, identity("unauthenticated", "nobody asks: the actor has no id")
+	}
+	if a.Tenant == "" {
+		a.Tenant = DefaultTenant
+	}
+	if a.Kind == "" {
+		a.Kind = User
+	}
+	a.Person = a.person()
+	for what, v := range map[string]string{"id": a.ID, "tenant": a.Tenant, "person": a.Person} {
+		if !ValidID(v) {
+			return a, identity("actor_invalid", "the actor's "+what+" must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+		}
+	}
+	if a.Kind != User && a.Kind != Service && a.Kind != System {
+		return a, identity("actor_invalid", "the actor's kind must be user, service or system")
+	}
+	claims, err := normalize(a.Claims)
+	if err != nil {
+		return a, identity("actor_invalid", "the actor's claims are not JSON values")
+	}
+	a.Claims = claims
+	return a, nil
+}
+
+// fill takes the request's form and texts.
+func (q *question) fill(event, to, note string, form map[string]any) *Refusal {
+	q.event, q.to, q.note = event, to, note
+	var wrong []fsm.FieldError
+	if len(note) > maxNote {
+		wrong = append(wrong, fsm.FieldError{Pointer: "/note", Message: "longer than 4096 bytes"})
+	}
+	normal, err := normalize(form)
+	if err != nil {
+		wrong = append(wrong, fsm.FieldError{Pointer: "/input", Message: err.Error()})
+	} else if len(canonicalJSON(normal)) > maxForm {
+		wrong = append(wrong, fsm.FieldError{Pointer: "/input", Message: "longer than 49152 bytes"})
+	}
+	if wrong != nil {
+		return &Refusal{Stage: StageInput, Code: "input_invalid", Message: "the request doesn't fit", Fields: wrong}
+	}
+	q.form = normal
+	return nil
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func (q *question) fingerprint() []byte {
+	var f fields
+	f.str(tagRequest)
+	f.str(string(q.op))
+	f.str(q.ref.Machine)
+	f.str(q.ref.ID)
+	f.str(q.event)
+	f.str(q.to)
+	f.str(q.note)
+	f.json(q.form)
+	return f.sum()
+}
+
+// persons are those whom the act is ascribed to.
+func (q *question) persons() []string {
+	if q.behalf != nil && q.behalf.Person != q.actor.Person {
+		return []string{q.actor.Person, q.behalf.Person}
+	}
+	return []string{q.actor.Person}
+}
+
+// actorIDs are whose rows count, sorted.
+func (q *question) actorIDs() []string {
+	switch {
+	case q.behalf == nil:
+		return []string{q.actor.ID}
+	case q.behalf.ID < q.actor.ID:
+		return []string{q.behalf.ID, q.actor.ID}
+	}
+	return []string{q.actor.ID, q.behalf.ID}
+}
+
+func identity(code, message string) *Refusal {
+	return &Refusal{Stage: StageIdentity, Code: code, Message: message}
+}
+
+func unavailable(code, message string, cause error) *Refusal {
+	return &Refusal{Stage: StageUnavailable, Code: code, Message: message, Cause: cause}
+}
+
+func notFound() *Refusal {
+	return &Refusal{Stage: StageGraph, Code: "not_found", Message: "there is no such instance, or you may not see it"}
+}
