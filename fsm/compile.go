@@ -11,8 +11,9 @@ type compiler struct {
 	decl      *declaration
 	def       *definition
 	declaredR map[string]bool  // roles that `roles` declares
-	claimed   map[cell]place   // (state, event) → where its transition stands
-	entries   map[StateID]bool // states that an edge enters
+	claimed   map[cell]claim   // (state, event) → the transition that has it
+	entered   map[StateID]bool // states that an edge enters
+	warnings  []Finding
 	roleSlugs map[string]ref
 }
 
@@ -25,7 +26,7 @@ type cell struct {
 // report has no errors after it.
 func compile(r *report, decl *declaration) *Machine {
 	m := &Machine{}
-	c := &compiler{decoder: decoder{r}, decl: decl, def: &m.def, claimed: map[cell]place{}, entries: map[StateID]bool{}}
+	c := &compiler{decoder: decoder{r}, decl: decl, def: &m.def, claimed: map[cell]claim{}, entered: map[StateID]bool{}}
 	c.def.name, c.def.slug, c.def.title, c.def.meta = decl.name.name, Slug(decl.name.name), decl.title, decl.meta
 	c.def.source, c.def.excerpt = r.position(decl.name.at), r.excerpt(decl.name.at)
 	c.states()
@@ -108,12 +109,16 @@ func (d *decoder) undeclaredState(r ref, decl *declaration) {
 	d.errorf(r.at, "undeclared_state", "the state %s is not declared%s", quote(r.name), suggest(r.name, known))
 }
 
+// stateList resolves a list in its order; nil when a name of it is undeclared.
 func (c *compiler) stateList(refs []ref) []StateID {
 	ids := make([]StateID, 0, len(refs))
 	for _, r := range refs {
 		if id, ok := c.state(r); ok {
 			ids = append(ids, id)
 		}
+	}
+	if len(ids) < len(refs) {
+		return nil
 	}
 	return ids
 }
@@ -194,14 +199,10 @@ func (c *compiler) transition(event EventID, e *eventDecl, t *transitionDecl) bo
 	for i, id := range to {
 		checks[i] = c.checksOf(e, t, c.def.states[id].Entry)
 	}
-	for i, id := range from {
-		at := t.from.at
-		if !t.from.any {
-			at = t.from.states[i].at
-		}
-		if !c.claim(cell{id, event}, at, e, t.from.any) {
-			continue
-		}
+	from = c.unclaimed(event, e, t, from)
+	t.made = len(from) * max(len(to), 1)
+	for _, id := range from {
+		at := c.claimed[cell{id, event}].at
 		edge := Edge{From: id, Event: event, Override: e.override, Requires: requires, Meta: t.meta, Source: c.position(at)}
 		if t.stay {
 			edge.To, edge.Stay, edge.Checks = id, true, c.checksOf(e, t, nil)
@@ -209,7 +210,7 @@ func (c *compiler) transition(event EventID, e *eventDecl, t *transitionDecl) bo
 		}
 		for j, target := range to {
 			edge.To, edge.Checks = target, checks[j]
-			c.entries[target] = true
+			c.entered[target] = true
 			c.def.edges = append(c.def.edges, edge)
 		}
 	}
@@ -229,35 +230,43 @@ func (c *compiler) checksOf(e *eventDecl, t *transitionDecl, entry []string) []s
 	return all
 }
 
-// claim takes the (state, event) pair for one transition and reports why it
-// can't have it.
-func (c *compiler) claim(at cell, where place, e *eventDecl, wildcard bool) bool {
-	state := c.def.states[at.state]
-	switch {
-	case state.Closed:
-		c.errorf(where, "leaves_closed", "the state %s is closed: nothing leaves it, so the event %s can't begin there", quote(state.Name), quote(e.name))
-		return false
-	case state.Final && !e.override:
-		c.errorf(where, "leaves_final", "the state %s is final: no event but an override leaves it; take %s away from there or declare `override: true`", quote(state.Name), quote(e.name))
-		return false
-	}
-	first, taken := c.claimed[at]
-	if !taken {
-		c.claimed[at] = where
-		return true
-	}
-	switch {
-	case wildcard || c.isWildcard(e, first):
-		c.errorf(where, "ambiguous_wildcard", "the event %s has a transition from %s on line %d and another here by a wildcard; name the state after `except` of the wildcard", quote(e.name), quote(state.Name), first.line)
-	default:
-		c.errorf(where, "duplicate_transition", "the event %s already has a transition from %s, on line %d; write one with all targets (`to: [a, b]`), of which the caller or the policy's `target` picks one", quote(e.name), quote(state.Name), first.line)
-	}
-	return false
+// claim is a transition's hold of a (state, event) pair.
+type claim struct {
+	at       place
+	wildcard bool
 }
 
-// isWildcard reports whether the transition of the event at that place is one.
-func (c *compiler) isWildcard(e *eventDecl, at place) bool {
-	return slices.ContainsFunc(e.transitions, func(t transitionDecl) bool { return t.from.any && t.from.at == at })
+// unclaimed takes the (state, event) pairs for a transition and reports those
+// that it can't have.
+func (c *compiler) unclaimed(event EventID, e *eventDecl, t *transitionDecl, from []StateID) []StateID {
+	free := make([]StateID, 0, len(from))
+	var overlap []string
+	for i, id := range from {
+		at, state := t.from.at, &c.def.states[id]
+		if !t.from.any {
+			at = t.from.states[i].at
+		}
+		first, taken := c.claimed[cell{id, event}]
+		switch {
+		case state.Closed:
+			c.errorf(at, "leaves_closed", "the state %s is closed: nothing leaves it, so the event %s can't begin there", quote(state.Name), quote(e.name))
+		case state.Final && !e.override:
+			c.errorf(at, "leaves_final", "the state %s is final: only overrides leave it; take it out of `from`, or declare the event %s `override: true`", quote(state.Name), quote(e.name))
+		case taken && t.from.any:
+			overlap = append(overlap, quote(state.Name))
+		case taken && first.wildcard:
+			c.errorf(at, "ambiguous_wildcard", "the wildcard on line %d already leads from %s by the event %s; name this state after its `except`", first.at.line, quote(state.Name), quote(e.name))
+		case taken:
+			c.errorf(at, "duplicate_transition", "the event %s already has a transition from %s, on line %d; write one with all targets (`to: [a, b]`), of which the caller or the policy's `target` picks one", quote(e.name), quote(state.Name), first.at.line)
+		default:
+			c.claimed[cell{id, event}] = claim{at, t.from.any}
+			free = append(free, id)
+		}
+	}
+	if len(overlap) > 0 {
+		c.errorf(t.from.at, "ambiguous_wildcard", "the event %s has another transition from %s; name what this wildcard doesn't mean: `except: […]`", quote(e.name), listed(overlap[:min(len(overlap), 5)]))
+	}
+	return free
 }
 
 // table makes the rows of Step and the lists of Legal.

@@ -50,6 +50,7 @@ type transitionDecl struct {
 	requires []ref
 	checks   []ref // its own; the event's are added by the compiler
 	meta     Metadata
+	made     int // edges that the compiler made of it
 }
 
 // origin is `from`: states, or any state but some.

@@ -83,6 +83,10 @@ func (c *compiler) schema(n *node, what string) *Schema {
 		c.errorf(n.at, "schema", "the schema of `%s` describes an object; say `type: object`", what)
 		return nil
 	}
+	before := len(c.findings)
+	if c.schemaLint(n); len(c.findings) > before {
+		return nil
+	}
 	const address = "interlock:schema"
 	value := n.value()
 	compiler := jsonschema.NewCompiler()

@@ -14,6 +14,7 @@ const (
 	MaxSize = 1 << 20 // bytes of a definition file
 
 	maxDepth    = 100     // nested lists and maps
+	maxEntries  = 5_000   // of one map, so also states and events
 	maxAliased  = 10_000  // values that aliases repeat
 	maxErrors   = 50      // errors reported of one file
 	maxEdges    = 200_000 // transitions of one machine

@@ -24,10 +24,14 @@ func parseYAML(r *report, source string) (root *node) {
 			root = nil
 		}
 	}()
-	if !checkText(r, source) || !checkDepth(r, source) {
+	if !checkText(r, source) {
 		return nil
 	}
-	file, err := parser.ParseBytes([]byte(source), 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(source)
+	if !checkShape(r, tokens) {
+		return nil
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		reportSyntax(r, err)
 		return nil
@@ -77,31 +81,6 @@ func checkText(r *report, source string) bool {
 	return true
 }
 
-// checkDepth bounds the nesting before the parser, which recurses, sees it.
-func checkDepth(r *report, source string) bool {
-	depth, line, run := 0, 0, 0
-	for _, t := range lexer.Tokenize(source) {
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType, token.MappingValueType:
-			if t.Position.Line != line {
-				line, run = t.Position.Line, 0
-			}
-			if depth <= 0 {
-				run++
-			}
-		}
-		if depth > maxDepth || run > maxDepth {
-			r.errorf(placeOf(t), "too_deep", "lists and maps are nested more than %d deep here", maxDepth)
-			return false
-		}
-	}
-	return true
-}
-
 // reportSyntax turns the library's syntax error into ours.
 func reportSyntax(r *report, err error) {
 	var syntax interface {
@@ -147,6 +126,10 @@ func (t *tree) convert(n ast.Node) *node {
 	case *ast.SequenceNode:
 		list := &node{kind: listNode, at: placeOf(n.GetToken())}
 		for _, item := range n.Values {
+			if text := t.unsplit(item); text != nil {
+				list.list = append(list.list, text)
+				continue
+			}
 			list.list = append(list.list, t.convert(item))
 		}
 		return list
@@ -181,6 +164,10 @@ func (t *tree) convertMap(at place, values []*ast.MappingValueNode) *node {
 			continue
 		}
 		seen[key.text] = key.at
+		if adjacent(pair) {
+			t.errorf(key.at, "yaml_syntax", "put a space after the colon that follows %s; other YAML readers take this for one text", quote(key.text))
+			continue
+		}
 		value := t.convert(pair.Value)
 		if value.kind == nullNode {
 			value.at = key.at // an empty value has no place of its own
@@ -190,16 +177,38 @@ func (t *tree) convertMap(at place, values []*ast.MappingValueNode) *node {
 	return m
 }
 
-func (t *tree) convertKey(key ast.MapKeyNode) *node {
-	at := placeOf(key.GetToken())
-	switch key.(type) {
-	case *ast.MergeKeyNode:
-		t.errorf(at, "merge_key", "merge keys (<<) are not part of the format; write the entries out, or repeat a whole value by an alias")
-		return nil
-	case *ast.MappingKeyNode:
-		t.errorf(at, "complex_key", "keys that begin with `?` are not part of the format; write `key: value`")
+// unsplit undoes what the library does to an entry like interlock:admin of a
+// list in braces: it reads {interlock: admin} where YAML 1.2 has a text.
+func (t *tree) unsplit(item ast.Node) *node {
+	m, ok := item.(*ast.MappingNode)
+	if !ok || len(m.Values) != 1 || m.GetToken().Type == token.MappingStartType || !adjacent(m.Values[0]) {
 		return nil
 	}
+	key, ok := m.Values[0].Key.(*ast.StringNode)
+	value, scalar := m.Values[0].Value.(ast.ScalarNode)
+	if !ok || !scalar {
+		return nil
+	}
+	return &node{kind: stringNode, at: placeOf(key.GetToken()), text: key.Value + ":" + value.GetToken().Value, plain: true}
+}
+
+// adjacent reports whether key:value stand together without a space, neither in
+// quotes nor brackets.
+func adjacent(pair *ast.MappingValueNode) bool {
+	value, ok := pair.Value.(ast.ScalarNode)
+	if !ok || value.GetToken() == nil || pair.Start == nil || pair.Start.Type != token.MappingValueType || quotedToken(pair.Key.GetToken()) {
+		return false
+	}
+	colon, at := placeOf(pair.Start), placeOf(value.GetToken())
+	return value.GetToken().Type != token.ImplicitNullType && colon.line == at.line && at.column == colon.column+1
+}
+
+func quotedToken(tk *token.Token) bool {
+	return tk != nil && (tk.Type == token.SingleQuoteType || tk.Type == token.DoubleQuoteType)
+}
+
+func (t *tree) convertKey(key ast.MapKeyNode) *node {
+	at := placeOf(key.GetToken())
 	before := len(t.findings) + t.dropped
 	n := t.convert(key)
 	if len(t.findings)+t.dropped > before {
@@ -250,9 +259,12 @@ func (n *node) count(most int) int {
 
 func (t *tree) convertScalar(n ast.Node) *node {
 	at := placeOf(n.GetToken())
-	plain := n.GetToken() != nil && n.GetToken().Type != token.SingleQuoteType && n.GetToken().Type != token.DoubleQuoteType
+	plain := !quotedToken(n.GetToken())
 	switch n := n.(type) {
 	case *ast.StringNode:
+		if plain && numberLike.MatchString(n.Value) {
+			return t.number(at, n.Value) // the library takes 1e6 and very large numbers for texts
+		}
 		return &node{kind: stringNode, at: at, text: n.Value, plain: plain}
 	case *ast.LiteralNode:
 		return &node{kind: stringNode, at: at, text: n.Value.Value}
@@ -262,15 +274,13 @@ func (t *tree) convertScalar(n ast.Node) *node {
 		return &node{kind: nullNode, at: at, plain: true}
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		return t.number(at, n.GetToken().Value)
-	case *ast.TagNode:
-		t.errorf(at, "tag", "tags (%s) are not part of the format; write a text in quotes and a number without", n.GetToken().Value)
-	case *ast.DirectiveNode:
-		t.errorf(at, "directive", "directives (%%) are not part of the format; leave the line out")
 	default:
 		t.errorf(at, "yaml_syntax", "this YAML (%s) is not part of the format", n.Type())
 	}
 	return &node{kind: nullNode, at: at}
 }
+
+var numberLike = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?$`)
 
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$`)
 
