@@ -1,0 +1,399 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/interlock-go/interlock"
+)
+
+const checkActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2 AND version = $3 AND content_digest = $4 FOR_SHARE`
+
+const noActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2`
+
+const checkStoreSQL = `SELECT 1 FROM il.store WHERE epoch = $1 FOR_SHARE`
+
+const checkRevisionSQL = `SELECT 1 FROM il.revision WHERE machine = $1 AND id = $2
+	AND (status = 'active' OR status = 'accepting' AND until_us > NOW_US) FOR_SHARE`
+
+const insertInstanceSQL = `INSERT INTO il.instance (tenant, machine, id, state, version, facts, entered, did, actors, last,
+	created_by, created_at, since, updated_at, head, content_digest)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+	ON CONFLICT (tenant, machine, id) DO NOTHING`
+
+const updateInstanceSQL = `UPDATE il.instance SET state = $4, version = $5, facts = $6, entered = $7, did = $8, actors = $9, last = $10,
+	created_by = $11, created_at = $12, since = $13, updated_at = $14, head = $15, content_digest = $16
+	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $17 AND state = $18 AND content_digest = $19 AND head = $20`
+
+const insertActorSQL = `INSERT INTO il.actor (tenant, id, person, active, attrs, grants, version, head, content_digest, admin)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	ON CONFLICT (tenant, id) DO NOTHING`
+
+const updateActorSQL = `UPDATE il.actor SET person = $3, active = $4, attrs = $5, grants = $6, version = $7, head = $8, content_digest = $9, admin = $10
+	WHERE tenant = $1 AND id = $2 AND version = $11 AND content_digest = $12 AND head = $13`
+
+const anyAdminSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND admin AND active LIMIT 1`
+
+const insertHistorySQL = `INSERT INTO il.history (tenant, machine, instance, seq, id, event, from_state, to_state, override,
+	actor, person, on_behalf_of, on_behalf_of_person, time_us, revision, hash, prev, bytes, has_texts)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
+
+const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, note, input, salt) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
+
+// An expired key is free again, by the clock that made its time.
+const putKeySQL = `INSERT INTO il.idempotency AS k (tenant, actor, key, fingerprint, machine, instance, seq, expires)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	ON CONFLICT (tenant, actor, key) DO UPDATE SET fingerprint = excluded.fingerprint, machine = excluded.machine,
+		instance = excluded.instance, seq = excluded.seq, expires = excluded.expires
+	WHERE k.expires <= $9`
+
+// tenantOf is the commit's tenant; every actor of it belongs there.
+func tenantOf(c *interlock.Commit) string {
+	if c.Instance != nil {
+		return c.Instance.Next.Tenant
+	}
+	return c.Actor.Next.Tenant
+}
+
+func recordOf(c *interlock.Commit) *interlock.Record {
+	if c.Instance != nil {
+		return &c.Instance.Record
+	}
+	return &c.Actor.Record
+}
+
+// Check refuses a commit that can't be meant.
+func Check(c *interlock.Commit) error {
+	if (c.Instance == nil) == (c.Actor == nil) {
+		return errors.New("commit: want exactly one of Instance and Actor")
+	}
+	if c.Instance != nil && c.Revision.Machine == "" {
+		return errors.New("commit: an instance changes under a revision: Revision.Machine is missing")
+	}
+	if c.Instance != nil && c.Revision.Machine != c.Instance.Next.Machine {
+		return fmt.Errorf("commit: revision of machine %q for an instance of %q", c.Revision.Machine, c.Instance.Next.Machine)
+	}
+	if c.Bound != nil && c.Instance == nil {
+		return errors.New("commit: Bound without Instance")
+	}
+	tenant := tenantOf(c)
+	texts := []string{c.Epoch, c.Revision.ID, tenant}
+	for i, a := range c.Actors {
+		if i > 0 && c.Actors[i-1].ID >= a.ID {
+			return fmt.Errorf("commit: actors must be sorted by id, each once: %q stands before %q", c.Actors[i-1].ID, a.ID)
+		}
+		if a.Change != nil && (a.Change.Next.Tenant != tenant || a.Change.Next.ID != a.ID || a.Change.PrevVersion != a.Version) {
+			return fmt.Errorf("commit: the change of actor %q is of another actor or version", a.ID)
+		}
+		texts = append(texts, a.ID)
+	}
+	if k := c.Idempotency; k != nil {
+		texts = append(texts, k.Tenant, k.Actor, k.Key, k.Machine, k.Instance)
+	}
+	if !storable(texts...) {
+		return errors.New("commit: a text holds NUL or invalid UTF-8")
+	}
+	return nil
+}
+
+// Apply checks every predicate and writes, within tx; the caller rolls back on
+// an error. The order of locks is the same everywhere: actors by id, store and
+// revision, instance, the application's row, history.
+func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	if err := Check(c); err != nil {
+		return err
+	}
+	if err := s.applyActors(ctx, tx, c); err != nil {
+		return err
+	}
+	if err := s.checkRules(ctx, tx, c); err != nil {
+		return err
+	}
+	if c.Instance != nil {
+		if err := s.applyInstance(ctx, tx, c.Instance); err != nil {
+			return err
+		}
+		if err := s.applyBound(ctx, tx, c); err != nil {
+			return err
+		}
+	}
+	if c.KeepAdmin {
+		if found, err := exists(ctx, tx, s.q.anyAdmin, tenantOf(c)); err != nil || !found {
+			return stale(err, interlock.ErrLastAdmin)
+		}
+	}
+	return s.appendRows(ctx, tx, c)
+}
+
+// stale is err, or what it means that no row was found.
+func stale(err, meaning error) error {
+	if err != nil {
+		return err
+	}
+	return meaning
+}
+
+func exists(ctx context.Context, c Conn, query string, args ...any) (bool, error) {
+	var x int64
+	return one(ctx, c, query, args, &x)
+}
+
+// applyActors checks the actors that the decision saw and writes those that
+// change, all in one order.
+func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	tenant := tenantOf(c)
+	if c.KeepAdmin {
+		// Two administrators who each remove the other would each see one left.
+		if err := s.lockText(ctx, tx, s.d.LockTx, "admins of "+tenant); err != nil {
+			return err
+		}
+	}
+	checks := slices.Clone(c.Actors)
+	if a := c.Actor; a != nil {
+		i, found := slices.BinarySearchFunc(checks, a.Next.ID, func(k interlock.ActorCheck, id string) int {
+			switch {
+			case k.ID < id:
+				return -1
+			case k.ID > id:
+				return 1
+			}
+			return 0
+		})
+		switch {
+		case !found:
+			checks = slices.Insert(checks, i, interlock.ActorCheck{ID: a.Next.ID, Version: a.PrevVersion, Digest: a.PrevDigest, Change: a})
+		case checks[i].Change != nil:
+			return fmt.Errorf("commit: actor %q is changed twice", a.Next.ID)
+		case checks[i].Version != a.PrevVersion || !bytes.Equal(checks[i].Digest, a.PrevDigest):
+			return interlock.ErrStale
+		default:
+			checks[i].Change = a
+		}
+	}
+	for _, k := range checks {
+		if err := s.applyActor(ctx, tx, tenant, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) applyActor(ctx context.Context, tx Conn, tenant string, k interlock.ActorCheck) error {
+	switch {
+	case k.Change != nil:
+		if k.Change.PrevVersion > 0 && !bytes.Equal(k.Digest, k.Change.PrevDigest) {
+			return interlock.ErrStale
+		}
+		return s.putActor(ctx, tx, k.Change)
+	case k.Version > 0:
+		found, err := exists(ctx, tx, s.q.checkActor, tenant, k.ID, k.Version, bytesOf(k.Digest))
+		if err != nil || !found {
+			return stale(err, interlock.ErrStale)
+		}
+		return nil
+	default:
+		// No row can be locked: who makes one takes the same lock alone.
+		if err := s.lockText(ctx, tx, s.d.LockTxShared, "actor "+tenant+" "+k.ID); err != nil {
+			return err
+		}
+		found, err := exists(ctx, tx, s.q.noActor, tenant, k.ID)
+		if err != nil || found {
+			return stale(err, interlock.ErrStale)
+		}
+		return nil
+	}
+}
+
+func (s *Store) lockText(ctx context.Context, tx Conn, query, text string) error {
+	if query == "" {
+		return nil
+	}
+	_, err := tx.Exec(ctx, query, text)
+	return err
+}
+
+func (s *Store) putActor(ctx context.Context, tx Conn, a *interlock.ActorChange) error {
+	n := &a.Next
+	attrs, err := encodeMap(n.Attrs)
+	if err != nil {
+		return fmt.Errorf("attributes of actor %s: %w", n.ID, err)
+	}
+	grants := n.Grants
+	if grants == nil {
+		grants = []interlock.Grant{}
+	}
+	held, err := Encode(grants)
+	if err != nil {
+		return fmt.Errorf("grants of actor %s: %w", n.ID, err)
+	}
+	admin := slices.ContainsFunc(grants, func(g interlock.Grant) bool {
+		return g.Role == interlock.AdminRole && g.Scope == interlock.Scope{}
+	})
+	args := []any{n.Tenant, n.ID, n.Person, n.Active, attrs, held, n.Version, bytesOf(n.Head), bytesOf(a.NextDigest), admin}
+	query := s.q.insertActor
+	if a.PrevVersion > 0 {
+		query = s.q.updateActor
+		args = append(args, a.PrevVersion, bytesOf(a.PrevDigest), bytesOf(a.PrevHead))
+	} else if err := s.lockText(ctx, tx, s.d.LockTx, "actor "+n.Tenant+" "+n.ID); err != nil {
+		return err
+	}
+	rows, err := tx.Exec(ctx, query, args...)
+	if err != nil || rows == 0 {
+		return stale(err, interlock.ErrStale)
+	}
+	return nil
+}
+
+// checkRules holds the epoch and the revision until the end of the transaction.
+func (s *Store) checkRules(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	if c.Revision.Machine != "" {
+		found, err := exists(ctx, tx, s.q.checkRevision, c.Revision.Machine, c.Revision.ID)
+		if err != nil || !found {
+			return stale(err, interlock.ErrStale)
+		}
+	}
+	found, err := exists(ctx, tx, s.q.checkStore, c.Epoch)
+	if err != nil || !found {
+		return stale(err, interlock.ErrStale)
+	}
+	return nil
+}
+
+// instanceArgs are the parameters of insertInstance and, up to there, of updateInstance.
+func instanceArgs(ch *interlock.InstanceChange) ([]any, error) {
+	n := &ch.Next
+	actors := n.Actors
+	if actors == nil {
+		actors = []string{}
+	}
+	var text [5]string
+	var errs [5]error
+	text[0], errs[0] = encodeMap(n.Facts)
+	text[1], errs[1] = encodeMap(n.Entered)
+	text[2], errs[2] = encodeMap(n.Did)
+	text[3], errs[3] = Encode(actors)
+	text[4], errs[4] = encodeMap(n.Last)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("instance %s/%s: %w", n.Machine, n.ID, err)
+	}
+	return []any{n.Tenant, n.Machine, n.ID, n.State, n.Version, text[0], text[1], text[2], text[3], text[4],
+		n.CreatedBy, micros(n.CreatedAt), micros(n.Since), micros(n.UpdatedAt), bytesOf(n.Head), bytesOf(ch.NextDigest)}, nil
+}
+
+func (s *Store) applyInstance(ctx context.Context, tx Conn, ch *interlock.InstanceChange) error {
+	args, err := instanceArgs(ch)
+	if err != nil {
+		return err
+	}
+	query, none := s.q.insertInstance, interlock.ErrExists
+	if ch.PrevVersion > 0 {
+		query, none = s.q.updateInstance, interlock.ErrStale
+		args = append(args, ch.PrevVersion, ch.PrevState, bytesOf(ch.PrevDigest), bytesOf(ch.PrevHead))
+	}
+	rows, err := tx.Exec(ctx, query, args...)
+	if err != nil || rows == 0 {
+		return stale(err, none)
+	}
+	return nil
+}
+
+func (s *Store) applyBound(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	n := &c.Instance.Next
+	b, err := s.binding(ctx, tx, n.Machine)
+	switch {
+	case err != nil:
+		return err
+	case b == nil && c.Bound == nil:
+		return nil
+	case b == nil:
+		return fmt.Errorf("commit: Bound for machine %s, which isn't bound to a table", n.Machine)
+	case c.Bound == nil:
+		return fmt.Errorf("commit: machine %s is bound to table %s: Bound is missing", n.Machine, b.Table)
+	}
+	row, err := s.boundRow(ctx, tx, b, n.Tenant, n.ID)
+	switch {
+	case err != nil:
+		return err
+	case row == nil:
+		return interlock.ErrNoRow
+	case row.State != c.Bound.From:
+		return interlock.ErrStale
+	case c.Bound.Facts != nil && !sameJSON(row.Facts, c.Bound.Facts):
+		return interlock.ErrStale
+	case c.Bound.To == c.Bound.From:
+		return nil
+	}
+	rows, err := tx.Exec(ctx, b.update, n.ID, n.Tenant, c.Bound.To)
+	if err != nil {
+		return fmt.Errorf("set %s of table %s: %w", b.State, b.Table, err)
+	}
+	if rows != 1 {
+		return fmt.Errorf("set %s of table %s: %d rows have the id %s; it must be unique", b.State, b.Table, rows, n.ID)
+	}
+	return nil
+}
+
+// appendRows writes what is only ever added.
+func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	for _, k := range c.Actors {
+		if k.Change != nil {
+			if err := s.putRecord(ctx, tx, &k.Change.Record); err != nil {
+				return err
+			}
+		}
+	}
+	rec := recordOf(c)
+	if err := s.putRecord(ctx, tx, rec); err != nil {
+		return err
+	}
+	if k := c.Idempotency; k != nil {
+		rows, err := tx.Exec(ctx, s.q.putKey, k.Tenant, k.Actor, k.Key, bytesOf(k.Fingerprint), k.Machine, k.Instance, k.Seq, micros(k.Expires), micros(rec.Time))
+		if err != nil || rows == 0 {
+			return stale(err, interlock.ErrKeyUsed)
+		}
+	}
+	if c.Outbox != nil {
+		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, c.Outbox); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasTexts tells whether anything of a record can be erased.
+func hasTexts(r *interlock.Record) bool { return r.Note != "" || r.Input != nil || len(r.Salt) > 0 }
+
+func recordArgs(r *interlock.Record) []any {
+	return []any{r.Tenant, r.Machine, r.Instance, r.Seq, r.ID, r.Event, r.From, r.To, r.Override,
+		r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, micros(r.Time), r.Revision, bytesOf(r.Hash), bytesOf(r.Prev), bytesOf(r.Bytes), hasTexts(r)}
+}
+
+// textArgs are the note, the input ("" for none) and the salt.
+func textArgs(r *interlock.Record) (note, input string, salt []byte, err error) {
+	if r.Input != nil {
+		if input, err = Encode(r.Input); err != nil {
+			return "", "", nil, fmt.Errorf("input: %w", err)
+		}
+	}
+	return r.Note, input, bytesOf(r.Salt), nil
+}
+
+func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
+	if _, err := tx.Exec(ctx, s.q.insertHistory, recordArgs(r)...); err != nil {
+		return fmt.Errorf("history of %s/%s, row %d: %w", r.Machine, r.Instance, r.Seq, err)
+	}
+	if !hasTexts(r) {
+		return nil
+	}
+	note, input, salt, err := textArgs(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, salt)
+	return err
+}

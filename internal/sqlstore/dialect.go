@@ -1,0 +1,39 @@
+package sqlstore
+
+import (
+	"context"
+	"strings"
+)
+
+// Dialect is what differs between the databases.
+type Dialect struct {
+	Prefix string // before our tables' names: `interlock_`, or a quoted schema and a dot
+
+	Now    string // the database's clock, µs since 1970, as an expression
+	List   string // function that makes rows with a column value of a JSON array's texts
+	Arrays string // the same for an array of arrays
+	Share  string // suffix that locks rows against change until the transaction's end; "" when the writer is alone
+	Update string // suffix that locks rows for a change
+
+	// LockTx and LockTxShared take an advisory lock on the text $1 until the
+	// transaction's end; "" when the writer is alone.
+	LockTx, LockTxShared string
+
+	// Bind reads the types of the binding's columns.
+	Bind func(ctx context.Context, c Conn, b Binding) (Columns, error)
+	// Retry tells of errors after which the same transaction may succeed.
+	Retry func(error) bool
+}
+
+// expand turns the shared text into the dialect's: `il.` before a table, and
+// the words NOW_US, TEXTS(…), ARRAYS(…), FOR_SHARE, FOR_UPDATE.
+func (d *Dialect) expand(query string) string {
+	return strings.NewReplacer(
+		"il.", d.Prefix,
+		"NOW_US", d.Now,
+		"TEXTS($", d.List+"($",
+		"ARRAYS($", d.Arrays+"($",
+		"FOR_SHARE", d.Share,
+		"FOR_UPDATE", d.Update,
+	).Replace(query)
+}

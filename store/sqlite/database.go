@@ -1,0 +1,133 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/sqlstore"
+)
+
+var errReadOnly = errors.New("sqlite: opened read-only")
+
+// database is the readers' pool and the one writer.
+type database struct {
+	sqlstore.Conn
+	writer *sql.DB
+}
+
+func (s *Store) database() database {
+	return database{Conn: sqlstore.SQL(s.reader), writer: s.writer}
+}
+
+func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
+	if d.writer == nil {
+		return errReadOnly
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx, err := d.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
+	if err := fn(sqlstore.SQLTx(tx)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return &interlock.UnknownOutcome{Err: err}
+	}
+	return nil
+}
+
+func dialect() *sqlstore.Dialect {
+	return &sqlstore.Dialect{
+		Prefix: "interlock_",
+		Now:    "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+		List:   "json_each",
+		Arrays: "json_each",
+		Bind:   bind,
+	}
+}
+
+// bind reads the declared types of the bound columns: booleans and JSON have
+// none of their own in SQLite.
+func bind(ctx context.Context, c sqlstore.Conn, b sqlstore.Binding) (sqlstore.Columns, error) {
+	types, err := columnTypes(ctx, c, b.Table)
+	if err != nil {
+		return sqlstore.Columns{}, err
+	}
+	names := append([]string{b.ID, b.State}, b.Facts...)
+	if b.Tenant != "" {
+		names = append(names, b.Tenant)
+	}
+	for _, n := range names {
+		if _, ok := types[strings.ToLower(n)]; !ok {
+			return sqlstore.Columns{}, fmt.Errorf("it has no column %q", n)
+		}
+	}
+	facts := make([]string, 0, len(b.Facts))
+	for _, n := range b.Facts {
+		facts = append(facts, "'"+n+"', json("+factExpr("b."+sqlstore.Quote(n), types[strings.ToLower(n)])+")")
+	}
+	match := func(column string) func(string) string {
+		col := "b." + sqlstore.Quote(column)
+		// By index first; then by bytes, for the column may compare more loosely: 7 = '007'.
+		return func(v string) string {
+			return "(" + col + " = " + v + " AND CAST(" + col + " AS TEXT) COLLATE BINARY = " + v + ")"
+		}
+	}
+	anyText := func(string) bool { return true }
+	return sqlstore.Columns{
+		State:       "CAST(b." + sqlstore.Quote(b.State) + " AS TEXT)",
+		SetState:    func(v string) string { return v },
+		Facts:       "json_object(" + strings.Join(facts, ", ") + ")",
+		Match:       match(b.ID),
+		MatchTenant: match(b.Tenant),
+		ValidID:     anyText, ValidTenant: anyText,
+	}, nil
+}
+
+// columnTypes are the declared types by lower-case name.
+func columnTypes(ctx context.Context, c sqlstore.Conn, table string) (map[string]string, error) {
+	schema, name, ok := strings.Cut(table, ".")
+	if !ok {
+		schema, name = "main", table
+	}
+	rows, err := c.Query(ctx, "SELECT lower(name), upper(type) FROM pragma_table_info($1, $2)", name, schema)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types := map[string]string{}
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			return nil, err
+		}
+		types[name] = typ
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if len(types) == 0 {
+		return nil, errors.New("there is no such table: create it before the gate starts")
+	}
+	return types, nil
+}
+
+// factExpr is the column as JSON text, as PostgreSQL would give it.
+func factExpr(col, declared string) string {
+	plain := "CASE typeof(" + col + ") WHEN 'blob' THEN json_quote(hex(" + col + ")) ELSE json_quote(" + col + ") END"
+	switch {
+	case strings.HasPrefix(declared, "BOOL"):
+		return "CASE " + col + " WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE " + plain + " END"
+	case strings.HasPrefix(declared, "JSON"):
+		return "CASE WHEN json_valid(" + col + ") THEN json(" + col + ") ELSE " + plain + " END"
+	}
+	return plain
+}

@@ -1,0 +1,229 @@
+// Package sqlite keeps the truth in one SQLite file: one host, one writing
+// process, no service beside it.
+//
+//	store, err := sqlite.Open("interlock.db", sqlite.Table("loan", "loans", "id", "status", "amount"))
+//
+// One connection writes (WAL, synchronous=FULL: what was acknowledged survives
+// a loss of power), others read. The application shares both: [Store.Write] for
+// its own transactions, [Store.DB] for its queries, and *sql.Tx in a handler of
+// interlock.Do. Our tables begin with interlock_.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// shared is sqlstore.Store under a name that isn't exported from here.
+type shared = sqlstore.Store
+
+// Store is an interlock.Store on SQLite. Make it with [Open].
+type Store struct {
+	*shared
+	reader   *sql.DB
+	writer   *sql.DB // nil when read-only
+	lock     *os.File
+	commits  group
+	readOnly bool
+}
+
+var _ interlock.Store = (*Store)(nil)
+
+// Option changes what Open makes.
+type Option func(*options)
+
+type options struct {
+	bindings []interlock.Binding
+	readOnly bool
+}
+
+// Table binds a machine to a table of the application's in the same file: its
+// state column is compared and set in the commit's transaction, its fact
+// columns are facts. The table may be "name" or "schema.name"; its rows belong
+// to interlock.DefaultTenant.
+func Table(machine, table, id, state string, facts ...string) Option {
+	return TableOf(interlock.Binding{Machine: machine, Table: table, ID: id, State: state, Facts: facts})
+}
+
+// TableOf is [Table] for any binding, such as one with a column of the tenant.
+func TableOf(b interlock.Binding) Option {
+	return func(o *options) { o.bindings = append(o.bindings, b) }
+}
+
+// ReadOnly opens the file beside a process that writes it. Every write fails.
+func ReadOnly() Option {
+	return func(o *options) { o.readOnly = true }
+}
+
+// memories tells the in-memory databases of one process apart.
+var memories atomic.Int64
+
+// Open opens or creates the file; ":memory:" is a database of its own that ends
+// with Close. It is an error when another process writes the file, when it lies
+// on a network file system, or when a binding isn't made of names. The schema is
+// made by [Store.Migrate], which interlock.New calls.
+func Open(path string, opts ...Option) (*Store, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s := &Store{readOnly: o.readOnly}
+	if err := s.open(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), s.Close())
+	}
+	core, err := sqlstore.New(s.database(), dialect(), o.bindings)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), s.Close())
+	}
+	s.shared = core
+	s.commits.store = s
+	return s, nil
+}
+
+func (s *Store) open(path string) (err error) {
+	target := url.URL{Scheme: "file"}
+	memory := path == ":memory:"
+	switch {
+	case path == "":
+		return errors.New("the path is missing; :memory: keeps nothing")
+	case memory && s.readOnly:
+		return errors.New("a database in memory has no other writer: ReadOnly makes no sense")
+	case memory:
+		target.Path = fmt.Sprintf("/interlock-%d", memories.Add(1))
+	default:
+		if path, err = filepath.Abs(path); err != nil {
+			return err
+		}
+		if s.readOnly {
+			if _, err := os.Stat(path); err != nil {
+				return err
+			}
+		} else if s.lock, err = lockFile(path); err != nil {
+			return err
+		}
+		target.Path = filepath.ToSlash(path)
+	}
+	if !s.readOnly {
+		// First of all, and it stays: it makes the file a WAL, and holds a database in memory alive.
+		if s.writer, err = sql.Open("sqlite", dsn(target, memory, writes)); err != nil {
+			return err
+		}
+		s.writer.SetMaxOpenConns(1)
+		if err := s.writer.Ping(); err != nil {
+			return err
+		}
+	}
+	mode := reads
+	if s.readOnly {
+		mode = readsOnly
+	}
+	if s.reader, err = sql.Open("sqlite", dsn(target, memory, mode)); err != nil {
+		return err
+	}
+	s.reader.SetMaxOpenConns(max(4, 2*runtime.NumCPU()))
+	s.reader.SetMaxIdleConns(max(4, runtime.NumCPU()))
+	return s.reader.Ping()
+}
+
+type mode int
+
+const (
+	writes mode = iota
+	reads
+	readsOnly
+)
+
+func dsn(target url.URL, memory bool, m mode) string {
+	q := url.Values{
+		"_pragma":      {"busy_timeout(5000)", "foreign_keys(1)", "recursive_triggers(1)", "cache_size(-16000)"},
+		"_dqs":         {"0"}, // "x" is a name, never a text
+		"_time_format": {"sqlite"},
+	}
+	if memory {
+		q.Set("vfs", "memdb")
+	}
+	switch m {
+	case writes:
+		q.Set("_txlock", "immediate")
+		// Changes stay in the writer's memory until the commit, so that readers never wait for a handler.
+		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)", "synchronous(full)", "cache_spill(0)")
+	case reads:
+		q["_pragma"] = append(q["_pragma"], "query_only(1)")
+	case readsOnly:
+		q.Set("mode", "ro")
+		q["_pragma"] = append(q["_pragma"], "query_only(1)")
+	}
+	target.RawQuery = q.Encode()
+	return target.String()
+}
+
+// Migrate makes or updates the schema and checks the bound tables. A schema of
+// a newer program is refused. Read-only, it only checks.
+func (s *Store) Migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	list, err := sqlstore.Migrations(dir)
+	if err != nil {
+		return err
+	}
+	if s.readOnly {
+		err = s.shared.Verify(ctx, list)
+	} else {
+		err = s.shared.Migrate(ctx, list, setupSQL)
+	}
+	if err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	if err := s.CheckBindings(ctx); err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	return nil
+}
+
+const setupSQL = `CREATE TABLE IF NOT EXISTS il.schema_version (
+	version    INTEGER PRIMARY KEY,
+	name       TEXT NOT NULL,
+	applied_us INTEGER NOT NULL
+) STRICT`
+
+// DB is the pool of readers, for the application's own queries. It can't write.
+func (s *Store) DB() *sql.DB { return s.reader }
+
+// Write runs the application's own change on the one writer: committed when fn
+// returns nil, else rolled back. It waits its turn; fn must not call the store.
+func (s *Store) Write(ctx context.Context, fn func(*sql.Tx) error) error {
+	return s.database().InTx(ctx, func(tx sqlstore.Tx) error { return fn(tx.Handle().(*sql.Tx)) })
+}
+
+// Close ends all connections and lets go of the lock file.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.reader, s.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
