@@ -34,11 +34,11 @@ var arrows = []arrow{
 		never: slices.Concat(web, databases),
 	},
 	{
-		from: "store/sqlite", to: ours(".", "fsm", "store/internal/..."), testsTo: testStores,
+		from: "store/sqlite", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry, postgres, redis),
 	},
 	{
-		from: "store/postgres", to: ours(".", "fsm", "store/internal/..."), testsTo: testStores,
+		from: "store/postgres", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry, sqlite, redis),
 	},
 	{
@@ -50,7 +50,7 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, telemetry),
 	},
 	{
-		from: "store/internal/...", to: ours(".", "fsm", "store/internal/..."), testsTo: testStores,
+		from: "internal/sqlstore/...", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry, databases),
 	},
 	{
@@ -235,7 +235,7 @@ func TestViolationsAreFound(t *testing.T) {
 		{"an Example of the root mounts the whole", listed{ImportPath: module, XTestImports: []string{module + "/store/sqlite", module}}, ""},
 		{"policies on OPA", listed{ImportPath: module + "/policies", Imports: []string{module, opa}, Deps: []string{opa}}, ""},
 		{"policies reaches a driver", listed{ImportPath: module + "/policies", Deps: []string{pgx}}, "reaches"},
-		{"a store with its driver", listed{ImportPath: module + "/store/postgres", Imports: []string{module, module + "/store/internal/sqlstore", pgx}, Deps: []string{pgx}}, ""},
+		{"a store with its driver", listed{ImportPath: module + "/store/postgres", Imports: []string{module, module + "/internal/sqlstore", pgx}, Deps: []string{pgx}}, ""},
 		{"a store beside a store", listed{ImportPath: module + "/store/postgres", Imports: []string{module + "/store/sqlite"}}, "of ours it may import"},
 		{"a store reaches OPA", listed{ImportPath: module + "/store/sqlite", Deps: []string{opa}}, "reaches"},
 		{"a new store without an arrow", listed{ImportPath: module + "/store/mysql"}, "no arrow says"},
