@@ -1,0 +1,559 @@
+package interlock_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/store/sqlite"
+)
+
+const loanYAML = `
+machine: loan
+initial: created
+roles:
+  manager: [employee]
+facts:
+  schema:
+    type: object
+    properties: {amount: {type: integer, minimum: 0}}
+    required: [amount]
+  edit: {requires: [employee], states: [created]}
+attrs:
+  schema: {type: object, properties: {limit: {type: integer, minimum: 0}}}
+create: {requires: [employee]}
+read: {requires: [employee]}
+states:
+  created: {}
+  submitted: {}
+  reviewed: {}
+  verified: {}
+  approved: {closed: true, entry: [four_eyes, within_limit]}
+  denied: {final: true}
+events:
+  submit: {from: created, to: submitted, requires: [employee]}
+  review: {from: submitted, to: reviewed, requires: [employee]}
+  verify: {from: reviewed, to: verified, requires: [employee]}
+  approve: {from: verified, to: approved, requires: [employee], title: Approve}
+  deny:
+    note: required
+    transitions:
+      - {from: reviewed, to: denied, requires: [employee]}
+      - {from: verified, to: denied, requires: [employee]}
+  comment:
+    from: {any: true}
+    stay: true
+    requires: [employee]
+    input: {type: object, properties: {text: {type: string, minLength: 1}}, required: [text], additionalProperties: false}
+  override:
+    override: true
+    note: required
+    requires: [manager]
+    from: {any: true}
+    to: [submitted, reviewed, verified, approved]
+`
+
+// rules is a policy written in Go: each condition a function of the input. true
+// is true; an error fails the evaluation; anything else is not true.
+type rules struct {
+	conditions map[string]func(*interlock.Input) any
+	deny       func(*interlock.Input) []interlock.Reason
+	target     func(*interlock.Input) string
+	readsForm  []string
+	readsNote  []string
+	revision   string
+}
+
+func (r *rules) Compile(context.Context, []*fsm.Machine) (interlock.Rules, error) { return r, nil }
+func (r *rules) Revision(string) string                                          { return "rules-" + r.revision }
+
+func (r *rules) Defines(_, name string) bool {
+	switch name {
+	case "deny":
+		return r.deny != nil
+	case "target":
+		return r.target != nil
+	}
+	return r.conditions[name] != nil
+}
+
+func (r *rules) Reads(_, name string) (form, note bool) {
+	return slices.Contains(r.readsForm, name), slices.Contains(r.readsNote, name)
+}
+
+func (r *rules) Decide(_ context.Context, q *interlock.Query) (v interlock.Verdict, err error) {
+	eval := func(name string) (bool, error) {
+		switch x := r.conditions[name](q.Input).(type) {
+		case bool:
+			return x, nil
+		case error:
+			return false, x
+		}
+		return false, nil
+	}
+	for _, name := range q.Checks {
+		ok, err := eval(name)
+		if err != nil {
+			return interlock.Verdict{}, err
+		}
+		if ok {
+			v.Passed = append(v.Passed, name)
+		} else {
+			v.Failed = append(v.Failed, interlock.Reason{Code: name, Message: "title of " + name})
+		}
+	}
+	for _, name := range q.Grants {
+		ok, err := eval(name)
+		if err != nil {
+			return interlock.Verdict{}, err
+		}
+		if ok {
+			v.Granted = append(v.Granted, name)
+		}
+	}
+	if q.Deny && r.deny != nil {
+		v.Deny = r.deny(q.Input)
+	}
+	if q.Target && r.target != nil {
+		v.Target = r.target(q.Input)
+	}
+	return v, nil
+}
+
+func loanRules() *rules {
+	return &rules{conditions: map[string]func(*interlock.Input) any{
+		"four_eyes": func(in *interlock.Input) any {
+			verified := in.Instance.Entered["verified"]
+			return len(verified) > 0 && !slices.Contains(verified, in.Actor.Person)
+		},
+		"within_limit": func(in *interlock.Input) any {
+			amount, ok1 := number(in.Instance.Facts["amount"])
+			limit, ok2 := number(in.Actor.Attrs["limit"])
+			return ok1 && ok2 && amount <= limit
+		},
+	}}
+}
+
+func number(v any) (int64, bool) {
+	n, ok := v.(interface{ Int64() (int64, error) })
+	if !ok {
+		return 0, false
+	}
+	i, err := n.Int64()
+	return i, err == nil
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func machines(t testing.TB, sources ...string) []*fsm.Machine {
+	t.Helper()
+	var list []*fsm.Machine
+	for _, src := range sources {
+		m, err := fsm.Parse("test.yaml", []byte(src))
+		require.NoError(t, err)
+		list = append(list, m)
+	}
+	return list
+}
+
+func memory(t testing.TB, opts ...sqlite.Option) *sqlite.Store {
+	t.Helper()
+	st, err := sqlite.Open(":memory:", opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st
+}
+
+// newGate is a gate on the loan machine; change may alter its Config.
+func newGate(t testing.TB, change func(*interlock.Config)) *interlock.Gate {
+	t.Helper()
+	cfg := interlock.Config{Policy: loanRules(), Logger: quiet()}
+	if change != nil {
+		change(&cfg)
+	}
+	if cfg.Machines == nil {
+		cfg.Machines = machines(t, loanYAML)
+	}
+	if cfg.Store == nil {
+		cfg.Store = memory(t)
+	}
+	g, err := interlock.New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.Close(context.Background())) })
+	return g
+}
+
+func employee(id string) interlock.Actor { return interlock.Actor{ID: id, Roles: []string{"employee"}} }
+func manager(id string) interlock.Actor  { return interlock.Actor{ID: id, Roles: []string{"manager"}} }
+
+var root = interlock.SystemActor("", "test")
+
+func limit(t testing.TB, g *interlock.Gate, id string, n int) {
+	t.Helper()
+	_, err := g.SetActor(t.Context(), root, id, map[string]any{"limit": n}, nil)
+	require.NoError(t, err)
+}
+
+func newLoan(t testing.TB, g *interlock.Gate, id string) {
+	t.Helper()
+	_, err := g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: id, Facts: map[string]any{"amount": 1000}})
+	require.NoError(t, err)
+}
+
+func fire(t testing.TB, g *interlock.Gate, who interlock.Actor, id string, events ...string) interlock.Result {
+	t.Helper()
+	var res interlock.Result
+	for _, e := range events {
+		var err error
+		res, err = g.Fire(t.Context(), who, interlock.Request{Machine: "loan", ID: id, Event: e})
+		require.NoError(t, err, e)
+	}
+	return res
+}
+
+func refusal(t testing.TB, err error, stage interlock.Stage, code string) *interlock.Refusal {
+	t.Helper()
+	var r *interlock.Refusal
+	require.ErrorAs(t, err, &r)
+	require.Equal(t, stage, r.Stage, r.Error())
+	require.Equal(t, code, r.Code, r.Error())
+	return r
+}
+
+func codes(reasons []interlock.Reason) []string {
+	list := []string{}
+	for _, r := range reasons {
+		list = append(list, r.Code)
+	}
+	return list
+}
+
+func TestLoanStory(t *testing.T) {
+	g := newGate(t, nil)
+	limit(t, g, "mark", 500000)
+	limit(t, g, "erin", 50000)
+	limit(t, g, "evan", 500)
+	newLoan(t, g, "17")
+	res := fire(t, g, employee("erin"), "17", "submit", "review", "verify")
+	require.Equal(t, "verified", res.Instance.State)
+	require.EqualValues(t, 4, res.Instance.Version)
+	require.Equal(t, []string{"erin"}, res.Instance.Entered["verified"])
+
+	_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+	r := refusal(t, err, interlock.StagePolicy, "denied")
+	require.Equal(t, []string{"four_eyes"}, codes(r.Reasons))
+
+	_, err = g.Fire(t.Context(), employee("evan"), interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+	require.Equal(t, []string{"within_limit"}, codes(refusal(t, err, interlock.StagePolicy, "denied").Reasons))
+
+	_, err = g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	r = refusal(t, err, interlock.StageGraph, "illegal_event")
+	require.Equal(t, []string{"approve", "deny", "comment", "override"}, r.LegalEvents)
+	require.Equal(t, "verified", r.Instance.State)
+
+	fire(t, g, manager("mark"), "17", "approve")
+	_, err = g.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "17", Event: "override", To: "submitted", Note: "undo"})
+	refusal(t, err, interlock.StageGraph, "illegal_event") // closed
+
+	history, err := g.History(t.Context(), employee("evan"), interlock.Ref{Machine: "loan", ID: "17"}, 0, 0)
+	require.NoError(t, err)
+	require.Len(t, history, 5)
+	require.Equal(t, "mark", history[4].Person)
+	attempts, err := g.Attempts(t.Context(), employee("evan"), interlock.Ref{Machine: "loan", ID: "17"}, 0)
+	require.NoError(t, err)
+	require.Len(t, attempts, 4)
+}
+
+func TestFourCheats(t *testing.T) {
+	at := func(t *testing.T) *interlock.Gate {
+		g := newGate(t, nil)
+		for _, id := range []string{"erin", "erin2", "mark", "evan"} {
+			limit(t, g, id, 500000)
+		}
+		newLoan(t, g, "17")
+		fire(t, g, employee("erin"), "17", "submit", "review")
+		return g
+	}
+	t.Run("the verifier approves", func(t *testing.T) {
+		g := at(t)
+		fire(t, g, employee("erin"), "17", "verify")
+		_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+		require.Equal(t, []string{"four_eyes"}, codes(refusal(t, err, interlock.StagePolicy, "denied").Reasons))
+	})
+	t.Run("the manager who verified overrides", func(t *testing.T) {
+		g := at(t)
+		fire(t, g, manager("mark"), "17", "verify")
+		_, err := g.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "17", Event: "override", To: "approved", Note: "urgent"})
+		require.Equal(t, []string{"four_eyes"}, codes(refusal(t, err, interlock.StagePolicy, "denied").Reasons))
+	})
+	t.Run("facts edited after verification", func(t *testing.T) {
+		g := at(t)
+		fire(t, g, employee("erin"), "17", "verify")
+		_, err := g.EditFacts(t.Context(), employee("erin"), interlock.FactsRequest{Machine: "loan", ID: "17", Patch: map[string]any{"amount": 1}})
+		refusal(t, err, interlock.StageGraph, "facts_locked")
+	})
+	t.Run("a second account of the same person", func(t *testing.T) {
+		g := at(t)
+		fire(t, g, employee("erin"), "17", "verify")
+		second := employee("erin2")
+		second.Person = "erin"
+		_, err := g.Fire(t.Context(), second, interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+		require.Equal(t, []string{"four_eyes"}, codes(refusal(t, err, interlock.StagePolicy, "denied").Reasons))
+	})
+	t.Run("an account changes its person", func(t *testing.T) {
+		g := at(t)
+		fire(t, g, employee("erin"), "17", "verify")
+		other := employee("erin")
+		other.Person = "somebody-else"
+		_, err := g.Fire(t.Context(), other, interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+		refusal(t, err, interlock.StageIdentity, "person_mismatch")
+	})
+}
+
+func TestNobodyAndTheSwitchedOff(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	req := interlock.Request{Machine: "loan", ID: "17", Event: "submit"}
+	_, err := g.Fire(t.Context(), interlock.Actor{}, req)
+	refusal(t, err, interlock.StageIdentity, "unauthenticated")
+	off := false
+	_, err = g.SetActor(t.Context(), root, "erin", nil, &off)
+	require.NoError(t, err)
+	_, err = g.Fire(t.Context(), employee("erin"), req)
+	refusal(t, err, interlock.StageIdentity, "inactive")
+	_, err = g.Available(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+	refusal(t, err, interlock.StageIdentity, "inactive")
+}
+
+func TestUnreadableAndUnknownAreAlike(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	stranger := interlock.Actor{ID: "uma"}
+	_, unknown := g.Get(t.Context(), stranger, interlock.Ref{Machine: "loan", ID: "none"})
+	_, unreadable := g.Get(t.Context(), stranger, interlock.Ref{Machine: "loan", ID: "17"})
+	_, tenant := g.Get(t.Context(), interlock.Actor{Tenant: "other", ID: "erin", Roles: []string{"employee"}}, interlock.Ref{Machine: "loan", ID: "17"})
+	_, machine := g.Get(t.Context(), stranger, interlock.Ref{Machine: "nope", ID: "17"})
+	for _, err := range []error{unknown, unreadable, tenant, machine} {
+		r := refusal(t, err, interlock.StageGraph, "not_found")
+		require.Equal(t, unknown.Error(), r.Error())
+	}
+}
+
+func TestRolesByScope(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	newLoan(t, g, "18")
+	ref := func(id string) interlock.Ref { return interlock.Ref{Machine: "loan", ID: id} }
+	uma := interlock.Actor{ID: "uma"}
+	_, err := g.Grant(t.Context(), root, "uma", "employee", interlock.Scope{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	_, err = g.Get(t.Context(), uma, ref("17"))
+	require.NoError(t, err)
+	_, err = g.Get(t.Context(), uma, ref("18"))
+	refusal(t, err, interlock.StageGraph, "not_found")
+	_, err = g.Revoke(t.Context(), root, "uma", "employee", interlock.Scope{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	_, err = g.Get(t.Context(), uma, ref("17"))
+	refusal(t, err, interlock.StageGraph, "not_found")
+}
+
+func TestAdministrators(t *testing.T) {
+	g := newGate(t, nil)
+	require.NoError(t, g.Bootstrap(t.Context(), "", "adam"))
+	require.NoError(t, g.Bootstrap(t.Context(), "", "eve"), "there is one already: nothing happens")
+	adam, eve := interlock.Actor{ID: "adam"}, interlock.Actor{ID: "eve"}
+	_, err := g.Grant(t.Context(), eve, "uma", "employee", interlock.Scope{})
+	refusal(t, err, interlock.StagePolicy, "denied")
+	_, err = g.Grant(t.Context(), interlock.Actor{ID: "eve", Roles: []string{interlock.AdminRole}}, "uma", "employee", interlock.Scope{})
+	refusal(t, err, interlock.StagePolicy, "denied") // vouched for isn't granted
+	_, err = g.Grant(t.Context(), adam, "uma", "employee", interlock.Scope{})
+	require.NoError(t, err)
+	_, err = g.Grant(t.Context(), adam, "adam", "employee", interlock.Scope{})
+	require.Equal(t, []string{"own_person"}, codes(refusal(t, err, interlock.StagePolicy, "denied").Reasons))
+	_, err = g.Revoke(t.Context(), root, "adam", interlock.AdminRole, interlock.Scope{})
+	refusal(t, err, interlock.StagePolicy, "last_admin")
+	off := false
+	_, err = g.SetActor(t.Context(), root, "adam", nil, &off)
+	refusal(t, err, interlock.StagePolicy, "last_admin")
+	_, err = g.Grant(t.Context(), adam, "eve", interlock.AdminRole, interlock.Scope{})
+	require.NoError(t, err)
+	_, err = g.Revoke(t.Context(), eve, "adam", interlock.AdminRole, interlock.Scope{})
+	require.NoError(t, err)
+	for _, bad := range []string{"anyone", "system", "interlock:root", "employe"} {
+		_, err = g.Grant(t.Context(), eve, "uma", bad, interlock.Scope{})
+		refusal(t, err, interlock.StageInput, "input_invalid")
+	}
+	rec, err := g.Actor(t.Context(), eve, "uma")
+	require.NoError(t, err)
+	require.Len(t, rec.Grants, 1)
+	require.Equal(t, "adam", rec.Grants[0].By)
+	_, err = g.Actor(t.Context(), interlock.Actor{ID: "uma"}, "adam")
+	refusal(t, err, interlock.StagePolicy, "denied")
+	_, err = g.Actor(t.Context(), interlock.Actor{ID: "uma"}, "uma")
+	require.NoError(t, err)
+}
+
+func TestInput(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	for _, c := range []struct {
+		name    string
+		req     interlock.Request
+		code    string
+		pointer string
+	}{
+		{"note missing", interlock.Request{Event: "override", To: "verified"}, "note_required", "/note"},
+		{"note blank", interlock.Request{Event: "override", To: "verified", Note: " \n"}, "note_required", "/note"},
+		{"target missing", interlock.Request{Event: "override", Note: "n"}, "target_required", "/to"},
+		{"field missing", interlock.Request{Event: "comment"}, "input_invalid", "/input/text"},
+		{"field unknown", interlock.Request{Event: "comment", Input: map[string]any{"text": "x", "y": 1}}, "input_invalid", "/input"},
+		{"no form here", interlock.Request{Event: "submit", Input: map[string]any{"x/y": 1}}, "input_invalid", "/input/x~1y"},
+		{"not JSON", interlock.Request{Event: "comment", Input: map[string]any{"text": func() {}}}, "input_invalid", "/input"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.req.Machine, c.req.ID = "loan", "17"
+			_, err := g.Fire(t.Context(), manager("mark"), c.req)
+			r := refusal(t, err, interlock.StageInput, c.code)
+			require.NotEmpty(t, r.Fields)
+			require.Contains(t, r.Fields[0].Pointer, c.pointer)
+		})
+	}
+	_, err := g.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "17", Event: "override", To: "denied", Note: "n"})
+	refusal(t, err, interlock.StageGraph, "undeclared_target")
+	_, err = g.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "17", Event: "explode"})
+	refusal(t, err, interlock.StageGraph, "unknown_event")
+	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "19", Facts: map[string]any{"amount": "5"}})
+	refusal(t, err, interlock.StageInput, "facts_invalid")
+	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "../x", Facts: map[string]any{"amount": 5}})
+	refusal(t, err, interlock.StageInput, "id_invalid")
+	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "17", Facts: map[string]any{"amount": 5}})
+	refusal(t, err, interlock.StageConflict, "exists")
+}
+
+func TestPolicyFailureIsNeverAYes(t *testing.T) {
+	pol := loanRules()
+	g := newGate(t, func(c *interlock.Config) { c.Policy = pol })
+	limit(t, g, "mark", 500000)
+	newLoan(t, g, "17")
+	fire(t, g, employee("erin"), "17", "submit", "review", "verify")
+	for name, value := range map[string]any{"undefined": nil, "a string": "true", "one": 1, "an error": errors.New("boom")} {
+		pol.conditions["within_limit"] = func(*interlock.Input) any { return value }
+		_, err := g.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "17", Event: "approve"})
+		var r *interlock.Refusal
+		require.ErrorAs(t, err, &r, name)
+		if _, failed := value.(error); failed {
+			require.Equal(t, interlock.StageUnavailable, r.Stage)
+			require.Equal(t, "policy_failed", r.Code)
+		} else {
+			require.Equal(t, interlock.StagePolicy, r.Stage)
+		}
+		menu, err := g.Available(t.Context(), manager("mark"), interlock.Ref{Machine: "loan", ID: "17"})
+		require.NoError(t, err)
+		require.False(t, menu.Options[0].Allowed)
+	}
+	inst, err := g.Get(t.Context(), manager("mark"), interlock.Ref{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	require.Equal(t, "verified", inst.State)
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	res, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit", DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, "created", res.Instance.State)
+	require.Equal(t, "submitted", res.Transition.To)
+	require.Empty(t, res.Transition.ID)
+	history, err := g.History(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}, 0, 0)
+	require.NoError(t, err)
+	require.Len(t, history, 1)
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	req := interlock.Request{Machine: "loan", ID: "17", Event: "comment", Input: map[string]any{"text": "hello"}, IdempotencyKey: "k1"}
+	first, err := g.Fire(t.Context(), employee("erin"), req)
+	require.NoError(t, err)
+	again, err := g.Fire(t.Context(), employee("erin"), req)
+	require.NoError(t, err)
+	require.True(t, again.Replayed)
+	require.Equal(t, first.Transition.ID, again.Transition.ID)
+	req.Input = map[string]any{"text": "other"}
+	_, err = g.Fire(t.Context(), employee("erin"), req)
+	refusal(t, err, interlock.StageInput, "key_reused")
+	other, err := g.Fire(t.Context(), employee("evan"), req)
+	require.NoError(t, err, "another actor's key is another key")
+	require.False(t, other.Replayed)
+	require.EqualValues(t, 3, other.Instance.Version)
+}
+
+func TestRaceHasOneWinner(t *testing.T) {
+	g := newGate(t, nil)
+	for _, id := range []string{"a", "b", "c"} {
+		newLoan(t, g, id)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won, lost := 0, 0
+		for range 8 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				_, err := g.Fire(context.Background(), employee("erin"), interlock.Request{Machine: "loan", ID: id, Event: "submit"})
+				mu.Lock()
+				defer mu.Unlock()
+				var r *interlock.Refusal
+				switch {
+				case err == nil:
+					won++
+				case errors.As(err, &r) && (r.Stage == interlock.StageConflict || r.Stage == interlock.StageGraph):
+					lost++
+				default:
+					t.Errorf("neither won nor lost: %v", err)
+				}
+			}()
+		}
+		wg.Wait()
+		require.Equal(t, 1, won)
+		require.Equal(t, 7, lost)
+	}
+}
+
+func TestHooks(t *testing.T) {
+	var after []string
+	veto := true
+	g := newGate(t, func(c *interlock.Config) {
+		c.Before = append(c.Before, func(_ context.Context, tr interlock.Transition) error {
+			if veto && tr.Event == "submit" {
+				return errors.New("the desk is closed")
+			}
+			return nil
+		})
+		c.After = append(c.After, func(context.Context, interlock.Transition) { panic("a broken hook") },
+			func(_ context.Context, tr interlock.Transition) { after = append(after, tr.Event) })
+	})
+	newLoan(t, g, "17")
+	_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	r := refusal(t, err, interlock.StagePolicy, "vetoed")
+	require.Equal(t, "the desk is closed", r.Reasons[0].Message)
+	veto = false
+	fire(t, g, employee("erin"), "17", "submit")
+	require.Equal(t, []string{"$create", "submit"}, after)
+}
+
+func TestMachineNeedsItsPolicy(t *testing.T) {
+	_, err := interlock.New(interlock.Config{Machines: machines(t, loanYAML), Store: memory(t), Logger: quiet()})
+	require.ErrorContains(t, err, "four_eyes")
+	_, err = interlock.New(interlock.Config{Machines: machines(t, loanYAML)})
+	require.ErrorContains(t, err, "Store")
+	_, err = interlock.New(interlock.Config{Store: memory(t)})
+	require.ErrorContains(t, err, "Machines")
+}
