@@ -35,15 +35,15 @@ var arrows = []arrow{
 	},
 	{
 		from: "store/sqlite", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
-		never: slices.Concat(web, rego, telemetry, postgres, redis),
+		never: slices.Concat(web, rego, telemetry, postgresLibs, redisLibs),
 	},
 	{
 		from: "store/postgres", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
-		never: slices.Concat(web, rego, telemetry, sqlite, redis),
+		never: slices.Concat(web, rego, telemetry, sqliteLibs, redisLibs),
 	},
 	{
 		from: "store/rediscache", to: ours(".", "fsm"), testsTo: testStores,
-		never: slices.Concat(web, rego, telemetry, sqlite, postgres),
+		never: slices.Concat(web, rego, telemetry, sqliteLibs, postgresLibs),
 	},
 	{
 		from: "store/storetest", to: ours(".", "fsm", "internal/testservice"), testsTo: testStores,
@@ -79,14 +79,14 @@ var arrows = []arrow{
 
 // Who knows what of the world outside, where that matters to those who import us.
 var (
-	web        = []string{"github.com/gin-gonic/gin"}
-	rego       = []string{"github.com/open-policy-agent/opa"}
-	postgres   = []string{"github.com/jackc/pgx/v5"}
-	sqlite     = []string{"modernc.org/sqlite"}
-	redis      = []string{"github.com/redis/go-redis/v9"}
-	databases  = slices.Concat(postgres, sqlite, redis)
-	telemetry  = []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}
-	testStores = ours("store/...", "internal/testservice")
+	web          = []string{"github.com/gin-gonic/gin"}
+	rego         = []string{"github.com/open-policy-agent/opa"}
+	postgresLibs = []string{"github.com/jackc/pgx/v5"}
+	sqliteLibs   = []string{"modernc.org/sqlite"}
+	redisLibs    = []string{"github.com/redis/go-redis/v9"}
+	databases    = slices.Concat(postgresLibs, sqliteLibs, redisLibs)
+	telemetry    = []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}
+	testStores   = ours("store/...", "internal/testservice")
 )
 
 // arrow is what packages may import, and what they may never reach.
