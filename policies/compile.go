@@ -184,10 +184,15 @@ func (c *compilation) run() *machineRules {
 		}
 	}
 	before := len(c.ds.list)
-	c.namesExist(own)
+	if !c.ms.broken {
+		c.namesExist(own)
+	}
 	list := c.ms.closure(slug)
 	c.shapes(list)
-	c.references(list)
+	reached := len(c.ds.list)
+	if c.references(list); len(c.ds.list) > reached {
+		return nil
+	}
 	c.compiler = compileModules(list, inputSchema(c.m), c.caps, c.ds)
 	if c.compiler == nil {
 		return nil
@@ -196,7 +201,7 @@ func (c *compilation) run() *machineRules {
 	if len(c.ds.list) > before {
 		return nil
 	}
-	c.unused(own)
+	c.unused()
 	return newMachineRules(c)
 }
 

@@ -83,18 +83,32 @@ func (ds *diagnostics) opa(file string, err error) {
 	}
 	for _, e := range list {
 		msg := e.Message
-		if d := e.Details; d != nil {
-			if _, ok := d.(*ast.ParserErrorDetail); !ok { // that one only repeats the line
-				msg += "; " + strings.Join(strings.Fields(strings.Join(d.Lines(), " ")), " ")
-			}
+		if why, ok := refusedBuiltins()[strings.TrimPrefix(msg, "undefined function ")]; ok {
+			msg = strings.TrimPrefix(msg, "undefined function ") + " is not available to policies: " + why
 		}
-		if name, ok := strings.CutPrefix(e.Message, "undefined function "); ok {
-			if why, ok := refusedBuiltins()[name]; ok {
-				msg = fmt.Sprintf("%s is not available to policies: %s", name, why)
-			}
+		switch d := e.Details.(type) {
+		case nil, *ast.ParserErrorDetail: // that one only repeats the line
+		case *ast.RefErrInvalidDetail:
+			msg += missingMember(d)
+		default:
+			msg += "; " + strings.Join(strings.Fields(strings.Join(d.Lines(), " ")), " ")
 		}
 		ds.at(e.Location, e.Code, "%s", msg)
 	}
+}
+
+// missingMember tells of a reference's first key that isn't there, and what is.
+func missingMember(d *ast.RefErrInvalidDetail) string {
+	if d.Pos < 1 || d.Pos >= len(d.Ref) || len(d.OneOf) == 0 {
+		return ""
+	}
+	known := make([]string, 0, len(d.OneOf))
+	for _, v := range d.OneOf {
+		known = append(known, strings.Trim(v.String(), `"`))
+	}
+	slices.Sort(known)
+	have := strings.Trim(d.Ref[d.Pos].String(), `"`)
+	return fmt.Sprintf(": %s has no %q%s", d.Ref[:d.Pos], have, meant(have, known))
 }
 
 func (ds *diagnostics) sorted() []Diagnostic {

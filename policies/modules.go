@@ -29,6 +29,7 @@ type modules struct {
 	machines map[string][]*module // by slug
 	libs     map[string][]*module // by name; embedded ones too
 	embedded map[string]bool
+	broken   bool // a file couldn't be parsed: what is missing may be in there
 }
 
 func parseOptions(caps *ast.Capabilities) ast.ParserOptions {
@@ -50,6 +51,7 @@ func parse(texts map[string]string, caps *ast.Capabilities, ds *diagnostics) *mo
 	for _, file := range slices.Sorted(maps.Keys(texts)) {
 		m := parseOne(file, texts[file], caps, ds)
 		if m == nil {
+			out.broken = true
 			continue
 		}
 		pkg := m.parsed.Package
@@ -71,6 +73,9 @@ func parse(texts map[string]string, caps *ast.Capabilities, ds *diagnostics) *mo
 func parseOne(file, text string, caps *ast.Capabilities, ds *diagnostics) *module {
 	m, err := ast.ParseModuleWithOpts(file, text, parseOptions(caps))
 	switch {
+	case err != nil && strings.Contains(err.Error(), "empty module"):
+		ds.add(file, 0, 0, "empty", "the file holds no package")
+		return nil
 	case err != nil:
 		ds.opa(file, err)
 		return nil

@@ -203,7 +203,7 @@ func decodeData(kind fileKind, text []byte) (map[string]any, error) {
 func yamlToJSON(text []byte) ([]byte, error) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("not valid YAML: %s", firstLine(err))
 	}
 	if len(file.Docs) != 1 {
 		return nil, fmt.Errorf("a data file holds exactly one document, this one %d", len(file.Docs))
@@ -215,7 +215,16 @@ func yamlToJSON(text []byte) ([]byte, error) {
 	if alias.found {
 		return nil, fmt.Errorf("aliases (*name) are refused in data: write the value out")
 	}
-	return yaml.YAMLToJSON(text)
+	out, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("not valid YAML: %s", firstLine(err))
+	}
+	return out, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 type aliasFinder struct{ found bool }
