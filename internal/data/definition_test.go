@@ -28,9 +28,10 @@ type state struct {
 }
 
 type event struct {
-	name  string
-	note  string // "", "required"
-	edges []edge
+	name     string
+	note     string // "", "required"
+	override bool
+	edges    []edge
 }
 
 type edge struct {
@@ -38,6 +39,7 @@ type edge struct {
 	any      bool
 	except   []string
 	to       string
+	toMany   []string // instead of to
 	stay     bool
 	requires []string // none: an edge that nobody can take
 	checks   []string
@@ -81,6 +83,9 @@ func (d *definition) yaml() []byte {
 		if e.note != "" {
 			fmt.Fprintf(&b, "    note: %s\n", e.note)
 		}
+		if e.override {
+			b.WriteString("    override: true\n")
+		}
 		b.WriteString("    transitions:\n")
 		for _, x := range e.edges {
 			fmt.Fprintf(&b, "      - {%s}\n", strings.Join(x.fields(), ", "))
@@ -98,8 +103,11 @@ func (x edge) fields() []string {
 		}
 	}
 	fields := []string{from, "to: " + quoted(x.to)}
-	if x.stay {
+	switch {
+	case x.stay:
 		fields[1] = "stay: true"
+	case x.toMany != nil:
+		fields[1] = "to: " + quoted(x.toMany)
 	}
 	if len(x.requires) > 0 {
 		fields = append(fields, "requires: "+quoted(x.requires))

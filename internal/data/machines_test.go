@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -96,6 +97,54 @@ func assertFaithful(t *testing.T, d *definition, m *fsm.Machine) {
 		}
 	}
 	assert.Len(t, m.Edges(), edges, d.name)
+	assertFindings(t, d, m)
+}
+
+// assertFindings: what cannot be reached, what leads nowhere and what nobody can
+// take, counted here by other means.
+func assertFindings(t *testing.T, d *definition, m *fsm.Machine) {
+	t.Helper()
+	leads := map[string][]string{}
+	nobody := 0
+	for _, e := range d.events {
+		for _, x := range e.edges {
+			if len(x.requires) == 0 {
+				nobody++
+			}
+			for _, from := range x.sources(d) {
+				to := x.to
+				if x.stay {
+					to = from
+				}
+				leads[from] = append(leads[from], to)
+			}
+		}
+	}
+	reached := map[string]bool{d.initial: true}
+	for open := []string{d.initial}; len(open) > 0; open = open[1:] {
+		for _, to := range leads[open[0]] {
+			if !reached[to] {
+				reached[to] = true
+				open = append(open, to)
+			}
+		}
+	}
+	want := map[string]int{fsm.FindingNobody: nobody}
+	for _, s := range d.states {
+		switch on := slices.ContainsFunc(leads[s.name], func(to string) bool { return to != s.name }); {
+		case !reached[s.name]:
+			want[fsm.FindingUnreachable]++
+		case !on && !s.final:
+			want[fsm.FindingDeadEnd]++
+		}
+	}
+	got := map[string]int{}
+	for _, f := range m.Findings() {
+		got[f.Code]++
+	}
+	for code, n := range want {
+		assert.Equal(t, n, got[code], "%s: %s: %v", d.name, code, m.Findings())
+	}
 }
 
 // sources are the states that the edge leaves, wildcards resolved by the
