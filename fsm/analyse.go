@@ -80,6 +80,8 @@ func (c *compiler) analyseEvent(e *eventDecl) {
 			if len(t.checks) > 0 {
 				c.warn(t.checks[0].at, FindingUnusedCheck, "nothing asks these checks, since the transition begins in no state")
 			}
+		} else if len(t.requires) == 0 && c.decl.metaform {
+			c.warn(t.at, FindingNobody, "nobody can take this transition, since %s doesn't say `requires_moderator: true` (moderators) or `false` (anyone)", quote(t.to[0].name))
 		} else if len(t.requires) == 0 {
 			c.warn(t.at, FindingNobody, "nobody can take this transition of the event %s, since it has no `requires`; name who may, or `anyone`", quote(e.name))
 		}

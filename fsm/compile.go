@@ -106,7 +106,14 @@ func (d *decoder) undeclaredState(r ref, decl *declaration) {
 	for i, s := range decl.states {
 		known[i] = s.name
 	}
-	d.errorf(r.at, "undeclared_state", "the state %s is not declared%s", quote(r.name), suggest(r.name, known))
+	hint := suggest(r.name, known)
+	switch {
+	case r.name == "*":
+		hint = "; any state is written {any: true}"
+	case hint == "" && len(known) > 0 && len(known) <= 10:
+		hint = "; the machine has " + listed(known)
+	}
+	d.errorf(r.at, "undeclared_state", "the state %s is not declared%s", quote(r.name), hint)
 }
 
 // stateList resolves a list in its order; nil when a name of it is undeclared.

@@ -16,6 +16,7 @@ type declaration struct {
 	factsEdit   *accessDecl
 	factsSchema *node
 	attrsSchema *node
+	metaform    bool // read from the metadata form
 	states      []stateDecl
 	events      []eventDecl
 }
@@ -164,7 +165,7 @@ func (d *decoder) roles(decl *declaration, n *node) {
 		}
 		included := []ref{}
 		if f.value.kind != nullNode {
-			included = d.names(f.value, "roles", false, read)
+			included = d.names(f.value, "roles."+role.name, false, read)
 		}
 		decl.roles = append(decl.roles, roleDecl{role, included})
 	}

@@ -116,7 +116,11 @@ func (d *decoder) names(n *node, key string, single bool, read func(*node) (ref,
 	case n.kind == listNode:
 		items = n.list
 	case !single || n.kind == mapNode:
-		d.errorf(n.at, "type", "`%s` is a list ([a, b]), not %s", key, n.describe())
+		form := "a list ([a, b])"
+		if single {
+			form = "a name or a list of names"
+		}
+		d.errorf(n.at, "type", "`%s` is %s, not %s", key, form, n.describe())
 		return nil
 	}
 	refs := make([]ref, 0, len(items))

@@ -34,7 +34,7 @@ func isMetadataForm(root *node) bool {
 func (d *decoder) declareMetadataForm(root *node) *declaration {
 	head, states := d.splitMetadataForm(root)
 	f, meta := d.fields(head, "a machine in the metadata form (its events are made from can_transition_to)", true, append(metaformHead[:1:1], metaformHead[2:]...)...)
-	decl := &declaration{meta: meta}
+	decl := &declaration{meta: meta, metaform: true}
 	if f["machine"] == nil {
 		decl.name = ref{fileStem(d.file), place{1, 1}}
 		if sentence := nameFault(&node{kind: stringNode, text: decl.name.name}, "the machine"); sentence != "" {
@@ -62,7 +62,11 @@ func (d *decoder) declareMetadataForm(root *node) *declaration {
 		if v["can_transition_to"] != nil {
 			targets[i] = d.names(v["can_transition_to"], "can_transition_to", false, d.stateRef)
 		}
-		decl.states = append(decl.states, stateDecl{ref: name, final: d.truth(v["is_final"], "is_final"), meta: stateMeta})
+		final := d.truth(v["is_final"], "is_final")
+		if final && len(targets[i]) > 0 {
+			d.errorf(targets[i][0].at, "leaves_final", "the state %s is final and leads on to %s; say `is_final: false` or empty its can_transition_to", quote(name.name), quote(targets[i][0].name))
+		}
+		decl.states = append(decl.states, stateDecl{ref: name, final: final, meta: stateMeta})
 	}
 	d.metadataEvents(decl, states.fields, targets, moderated)
 	return decl

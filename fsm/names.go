@@ -172,7 +172,10 @@ func conditionFault(name string) string {
 // suggest is `; did you mean "x"?` for the known name nearest to an unknown
 // one, "" when none is near.
 func suggest(name string, known []string) string {
-	best, nearest := "", max(2, len(name)/3)+1
+	if len(name) < 3 {
+		return ""
+	}
+	best, nearest := "", max(1, len(name)/3)+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < nearest {
 			best, nearest = k, d

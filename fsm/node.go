@@ -63,6 +63,11 @@ func (n *node) describe() string {
 		return "the number " + n.text
 	case boolNode:
 		return "the boolean " + n.text
+	case listNode:
+		if len(n.list) == 0 {
+			return "an empty list"
+		}
+		return "a list"
 	default:
 		return n.kind.String()
 	}
@@ -98,7 +103,18 @@ func (n *node) value() any {
 // find follows JSON Pointer tokens as far as they lead and returns the place
 // there; for a map's entry that is the place of its key.
 func (n *node) find(tokens []string) place {
-	at := n.at
+	at, _ := n.follow(tokens)
+	return at
+}
+
+// has reports whether the tokens lead to a value.
+func (n *node) has(tokens []string) bool {
+	_, all := n.follow(tokens)
+	return all
+}
+
+func (n *node) follow(tokens []string) (at place, all bool) {
+	at = n.at
 	for _, token := range tokens {
 		next := (*node)(nil)
 		switch n.kind {
@@ -115,11 +131,11 @@ func (n *node) find(tokens []string) place {
 			}
 		}
 		if next == nil {
-			return at
+			return at, false
 		}
 		n = next
 	}
-	return at
+	return at, true
 }
 
 // quote puts a text of the file into a sentence, shortened and without

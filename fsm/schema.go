@@ -84,7 +84,7 @@ func (c *compiler) schema(n *node, what string) *Schema {
 		return nil
 	}
 	before := len(c.findings)
-	if c.schemaLint(n); len(c.findings) > before {
+	if c.schemaLint(n, n); len(c.findings) > before {
 		return nil
 	}
 	const address = "interlock:schema"
@@ -114,14 +114,24 @@ func (c *compiler) schema(n *node, what string) *Schema {
 
 // schemaError puts the library's error at the place that it is about.
 func (c *compiler) schemaError(n *node, what string, err error) {
+	if unfit, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
+		err = unfit.Err
+	}
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
 		c.errorf(n.at, "schema", "the schema of `%s` is not a JSON Schema: %s", what, firstLine(err))
 		return
 	}
 	for _, leaf := range leaves(nil, invalid) {
-		c.errorf(n.find(leaf.InstanceLocation), "schema", "this is not JSON Schema: %s", message(leaf.ErrorKind))
+		c.errorf(n.find(leaf.InstanceLocation), "schema", "this is not JSON Schema: `%s` %s", last(leaf.InstanceLocation, what), message(leaf.ErrorKind))
 	}
+}
+
+func last(tokens []string, otherwise string) string {
+	if len(tokens) == 0 {
+		return otherwise
+	}
+	return tokens[len(tokens)-1]
 }
 
 func firstLine(err error) string {
@@ -173,6 +183,17 @@ func fieldErrors(all []FieldError, e *jsonschema.ValidationError) []FieldError {
 	}
 	return all
 }
+
+// pointerTokens splits an RFC 6901 JSON Pointer.
+func pointerTokens(s string) []string {
+	tokens := strings.Split(strings.TrimPrefix(s, "/"), "/")
+	for i, token := range tokens {
+		tokens[i] = unescapePointer.Replace(token)
+	}
+	return tokens
+}
+
+var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
 
 var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
 

@@ -1,6 +1,9 @@
 package fsm
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // JSON Schema ignores what it doesn't know, so that a misspelt `minimun` would
 // check nothing. These are the words of draft 2020-12 that a definition may
@@ -17,6 +20,7 @@ var (
 	schemaList = []string{"allOf", "anyOf", "oneOf", "prefixItems"}
 	schemaMap  = []string{"properties", "patternProperties", "$defs", "dependentSchemas"}
 
+	schemaTypes   = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
 	schemaFormats = []string{
 		"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uri-reference",
 		"uri-template", "uuid", "json-pointer", "relative-json-pointer", "regex",
@@ -26,7 +30,7 @@ var (
 const schemaDraft = "https://json-schema.org/draft/2020-12/schema"
 
 // schemaLint reports words that JSON Schema would ignore.
-func (c *compiler) schemaLint(n *node) {
+func (c *compiler) schemaLint(n, root *node) {
 	if n.kind != mapNode {
 		return // true, false, or a wrong type, which the library reports
 	}
@@ -34,17 +38,17 @@ func (c *compiler) schemaLint(n *node) {
 		word := f.key.text
 		switch {
 		case slices.Contains(schemaOne, word):
-			c.schemaLint(f.value)
+			c.schemaLint(f.value, root)
 		case slices.Contains(schemaList, word):
 			for _, item := range f.value.list {
-				c.schemaLint(item)
+				c.schemaLint(item, root)
 			}
 		case slices.Contains(schemaMap, word):
 			for _, entry := range f.value.fields {
-				c.schemaLint(entry.value)
+				c.schemaLint(entry.value, root)
 			}
 		case slices.Contains(schemaWords, word):
-			c.schemaValue(n, f)
+			c.schemaValue(n, root, f)
 		case !extension(word):
 			all := slices.Concat(schemaWords, schemaOne, schemaList, schemaMap)
 			c.errorf(f.key.at, "schema", "%s is no word of JSON Schema (draft 2020-12)%s", quote(word), suggest(word, all))
@@ -53,11 +57,29 @@ func (c *compiler) schemaLint(n *node) {
 }
 
 // schemaValue judges the values that the library lets pass.
-func (c *compiler) schemaValue(schema *node, f field) {
+func (c *compiler) schemaValue(schema, root *node, f field) {
 	switch f.key.text {
 	case "format":
 		if f.value.kind == stringNode && !slices.Contains(schemaFormats, f.value.text) {
-			c.errorf(f.value.at, "schema", "the format %s is not known and would check nothing%s; a hint for forms is written x-format", quote(f.value.text), suggest(f.value.text, schemaFormats))
+			c.errorf(f.value.at, "schema", "the format %s is not known and would check nothing (a hint for forms is written x-format)%s", quote(f.value.text), suggest(f.value.text, schemaFormats))
+		}
+	case "type":
+		types := f.value.list
+		if f.value.kind != listNode {
+			types = []*node{f.value}
+		}
+		for _, t := range types {
+			if t.kind != stringNode || !slices.Contains(schemaTypes, t.text) {
+				c.errorf(t.at, "schema", "the type is one of %s, not %s%s", listed(schemaTypes), t.describe(), suggest(t.text, schemaTypes))
+			}
+		}
+	case "$ref":
+		switch target, local := strings.CutPrefix(f.value.text, "#"); {
+		case f.value.kind != stringNode:
+		case !local:
+			c.errorf(f.value.at, "schema", "the reference %s leads out of the file; nothing is loaded from elsewhere, so write the schema under `$defs` and refer to #/$defs/NAME", quote(f.value.text))
+		case strings.HasPrefix(target, "/") && !root.has(pointerTokens(target)):
+			c.errorf(f.value.at, "schema", "the reference %s leads to nothing; a schema under `$defs` is referred to as #/$defs/NAME", quote(f.value.text))
 		}
 	case "$schema":
 		if f.value.text != schemaDraft {

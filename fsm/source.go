@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,7 +41,20 @@ func (r *report) errorf(at place, code, format string, args ...any) {
 		r.dropped++
 		return
 	}
-	r.findings = append(r.findings, r.finding(at, Error, code, fmt.Sprintf(format, args...)))
+	r.findings = append(r.findings, r.finding(at, Error, code, printable(fmt.Sprintf(format, args...))))
+}
+
+// printable writes out what a terminal would act upon.
+func printable(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		if unicode.IsPrint(c) {
+			b.WriteRune(c)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		}
+	}
+	return b.String()
 }
 
 func (r *report) failed() bool { return len(r.findings) > 0 }

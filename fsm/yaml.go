@@ -230,6 +230,7 @@ func (t *tree) alias(n *ast.AliasNode) *node {
 		t.errorf(at, "unknown_alias", "no anchor &%s stands above this alias", name)
 	case value == nil:
 		t.errorf(at, "recursive_alias", "the alias *%s stands inside the value that it repeats", name)
+	case t.aliased > maxAliased: // said already
 	default:
 		if t.aliased += value.count(maxAliased); t.aliased <= maxAliased {
 			return value

@@ -40,6 +40,8 @@ func foreign(r *report, t *token.Token) bool {
 		r.errorf(placeOf(t), "directive", "directives (%%) are not part of the format; leave the line out")
 	case token.MergeKeyType:
 		r.errorf(placeOf(t), "merge_key", "merge keys (<<) are not part of the format; write the entries out, or repeat a whole value by an alias")
+	case token.DocumentEndType:
+		r.errorf(placeOf(t), "document_end", "the mark of a document's end (...) is not part of the format; leave the line out")
 	default:
 		return false
 	}
