@@ -41,7 +41,9 @@ type shared struct {
 
 // Postgres returns the URL of an empty database that only this test uses
 // (UTF8, collation C). The database is dropped when the test ends, even while
-// connections to it are open.
+// connections to it are open. A test process that is killed leaves its databases
+// behind in a server that was given to it; their names begin with
+// interlock_test_.
 func Postgres(tb testing.TB) string {
 	tb.Helper()
 	server, err := sharedPostgres()

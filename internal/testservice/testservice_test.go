@@ -3,6 +3,7 @@ package testservice
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,33 @@ func TestRedisLeavesDatabasesWithForeignKeysAlone(t *testing.T) {
 	require.Equal(t, "redis://"+server.Addr()+"/2", claimed)
 	require.NoError(t, release())
 	require.Equal(t, "v", foreign.Get(t.Context(), "theirs").Val())
+}
+
+// Test processes that share a server ask it at the same time.
+func TestRedisIsClaimedOnce(t *testing.T) {
+	server, err := StartRedis()
+	require.NoError(t, err)
+	defer server.Close()
+	const askers = 20
+	claims := make(chan string, askers)
+	var all sync.WaitGroup
+	for range askers {
+		all.Go(func() {
+			claimed, _, err := claimDatabase(server.URL())
+			if err != nil {
+				claimed = err.Error()
+			}
+			claims <- claimed
+		})
+	}
+	all.Wait()
+	close(claims)
+	seen := map[string]bool{}
+	for c := range claims {
+		require.Regexp(t, `^redis://[^/]+/[1-9]\d*$`, c)
+		require.False(t, seen[c], "%s was handed out twice", c)
+		seen[c] = true
+	}
 }
 
 func TestRedisServerFaults(t *testing.T) {
