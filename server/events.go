@@ -1,0 +1,131 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/middleware"
+)
+
+const maxAvailable = 200
+
+func (s *Server) listEvents(c *gin.Context, actor interlock.Actor) error {
+	q, err := reading(c, "denied")
+	if err != nil {
+		return err
+	}
+	denied, err := q.flag("denied", true)
+	if err != nil {
+		return err
+	}
+	_, ref, err := s.instance(c)
+	if err != nil {
+		return err
+	}
+	found, err := s.gate.Available(c.Request.Context(), actor, ref)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, gin.H{"events": menu(found.Options, denied)})
+}
+
+func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
+	q, err := reading(c, "dry_run")
+	if err != nil {
+		return err
+	}
+	dryRun, err := q.flag("dry_run", false)
+	if err != nil {
+		return err
+	}
+	_, ref, err := s.instance(c)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Event string         `json:"event"`
+		To    string         `json:"to"`
+		Note  string         `json:"note"`
+		Input map[string]any `json:"input"`
+	}
+	if err := body(c, &in, false); err != nil {
+		return err
+	}
+	if in.Event == "" {
+		return &middleware.Problem{Code: codeMalformed, Errors: []middleware.FieldError{{Pointer: "/event", Message: "must be there"}}}
+	}
+	result, err := s.gate.Fire(c.Request.Context(), actor, interlock.Request{
+		Machine: ref.Machine, ID: ref.ID, Event: in.Event, To: in.To, Note: in.Note, Input: in.Input,
+		DryRun: dryRun, RequestID: asked(c),
+	})
+	if err != nil {
+		return err
+	}
+	return committed(c, http.StatusOK, result, dryRun)
+}
+
+type availableJSON struct {
+	Machine string       `json:"machine"`
+	ID      string       `json:"id"`
+	State   *string      `json:"state"`
+	Version *int64       `json:"version"`
+	Events  []optionJSON `json:"events"`
+}
+
+func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
+	if err := answersJSON(c); err != nil {
+		return err
+	}
+	var in struct {
+		Instances []interlock.Ref `json:"instances"`
+	}
+	if err := body(c, &in, false); err != nil {
+		return err
+	}
+	switch {
+	case in.Instances == nil:
+		return &middleware.Problem{Code: codeMalformed, Errors: []middleware.FieldError{{Pointer: "/instances", Message: "must be there"}}}
+	case len(in.Instances) > maxAvailable:
+		return &middleware.Problem{Code: codeInvalid, Stage: interlock.StageInput, Errors: []middleware.FieldError{
+			{Pointer: "/instances", Message: fmt.Sprintf("must be at most %d", maxAvailable)},
+		}}
+	}
+	out := make([]availableJSON, len(in.Instances))
+	refs := make([]interlock.Ref, len(in.Instances))
+	for i, ref := range in.Instances {
+		if !interlock.ValidID(ref.ID) {
+			return badID(fmt.Sprintf("/instances/%d/id", i))
+		}
+		out[i] = availableJSON{Machine: ref.Machine, ID: ref.ID}
+		refs[i] = ref
+		if m, ok := s.gate.Machine(ref.Machine); ok {
+			refs[i].Machine = m.Name()
+		}
+	}
+	if len(refs) == 0 {
+		return answer(c, http.StatusOK, gin.H{"available": out})
+	}
+	menus, err := s.gate.AvailableMany(c.Request.Context(), actor, refs)
+	if err != nil {
+		return err
+	}
+	if len(menus) != len(refs) {
+		return fmt.Errorf("the gate answered %d menus to %d instances", len(menus), len(refs))
+	}
+	for i, found := range menus {
+		if found != nil {
+			out[i].State, out[i].Version = &found.Instance.State, &found.Instance.Version
+			out[i].Events = menu(found.Options, true)
+		}
+	}
+	return answer(c, http.StatusOK, gin.H{"available": out})
+}
+
+func badID(pointer string) error {
+	return &middleware.Problem{Code: "id_invalid", Stage: interlock.StageInput, Errors: []middleware.FieldError{
+		{Pointer: pointer, Message: "must be like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"},
+	}}
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+)
+
+func (s *Server) listInstances(c *gin.Context, actor interlock.Actor) error {
+	q, err := reading(c, "state", "actor", "updated_since", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	m, err := s.machine(c)
+	if err != nil {
+		return err
+	}
+	req := interlock.ListRequest{Machine: m.Name(), State: q["state"]}
+	if req.Limit, err = q.limit(); err != nil {
+		return err
+	}
+	if req.Actor, err = q.id("actor"); err != nil {
+		return err
+	}
+	if req.UpdatedSince, err = q.time("updated_since"); err != nil {
+		return err
+	}
+	if _, given := q["state"]; given {
+		if _, known := m.StateByName(req.State); !known {
+			return malformed("The machine has no state of that name.")
+		}
+	}
+	question := []string{"list", tenant(actor), m.Name(), req.State, req.Actor, req.UpdatedSince.Format(time.RFC3339Nano)}
+	if req.After, err = s.position(q["cursor"], question...); err != nil {
+		return err
+	}
+	found, next, err := s.gate.List(c.Request.Context(), actor, req)
+	if err != nil {
+		return err
+	}
+	if next != "" {
+		next = s.cursor(next, question...)
+	}
+	rows := make([]instanceJSON, 0, len(found))
+	for _, i := range found {
+		rows = append(rows, represent(i))
+	}
+	return answer(c, http.StatusOK, gin.H{"instances": rows, "next_cursor": page(c, next)})
+}
+
+func tenant(a interlock.Actor) string {
+	if a.Tenant == "" {
+		return interlock.DefaultTenant
+	}
+	return a.Tenant
+}
+
+func (s *Server) createInstance(c *gin.Context, actor interlock.Actor) error {
+	if err := answersJSON(c); err != nil {
+		return err
+	}
+	m, err := s.machine(c)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		ID    *string        `json:"id"`
+		Facts map[string]any `json:"facts"`
+		Note  string         `json:"note"`
+	}
+	if err := body(c, &in, false); err != nil {
+		return err
+	}
+	req := interlock.CreateRequest{Machine: m.Name(), Facts: in.Facts, Note: in.Note, RequestID: asked(c)}
+	if in.ID != nil {
+		if req.ID = *in.ID; !interlock.ValidID(req.ID) {
+			return badID("/id")
+		}
+	}
+	result, err := s.gate.Create(c.Request.Context(), actor, req)
+	if err != nil {
+		return err
+	}
+	c.Header("Location", "/v1/machines/"+url.PathEscape(m.Slug())+"/instances/"+url.PathEscape(result.Instance.ID))
+	return committed(c, http.StatusCreated, result, false)
+}
+
+func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
+	q, err := reading(c, "events")
+	if err != nil {
+		return err
+	}
+	withMenu, err := q.flag("events", false)
+	if err != nil {
+		return err
+	}
+	_, ref, err := s.instance(c)
+	if err != nil {
+		return err
+	}
+	if withMenu {
+		found, err := s.gate.Available(c.Request.Context(), actor, ref)
+		if err != nil {
+			return err
+		}
+		out := represent(found.Instance)
+		out.Events = menu(found.Options, true)
+		return answer(c, http.StatusOK, out)
+	}
+	found, err := s.gate.Get(c.Request.Context(), actor, ref)
+	if err != nil {
+		return err
+	}
+	if tag := etag(found); tag != "" {
+		c.Header("ETag", tag)
+	}
+	return answer(c, http.StatusOK, represent(found))
+}
+
+func (s *Server) editFacts(c *gin.Context, actor interlock.Actor) error {
+	if err := answersJSON(c); err != nil {
+		return err
+	}
+	_, ref, err := s.instance(c)
+	if err != nil {
+		return err
+	}
+	var patch map[string]any
+	if err := body(c, &patch, true); err != nil {
+		return err
+	}
+	result, err := s.gate.EditFacts(c.Request.Context(), actor, interlock.FactsRequest{
+		Machine: ref.Machine, ID: ref.ID, Patch: patch, RequestID: asked(c),
+	})
+	if err != nil {
+		return err
+	}
+	return committed(c, http.StatusOK, result, false)
+}
+
+// asked is the request's id as it was answered.
+func asked(c *gin.Context) string { return c.Writer.Header().Get("X-Request-Id") }

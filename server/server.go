@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+)
+
+// Config makes a [Server]. Gate and Identity are required.
+type Config struct {
+	Gate *interlock.Gate
+
+	// Identity tells who asks. ErrNoCredentials and other errors are 401, a
+	// *interlock.Refusal is answered as it says (an identity provider that is
+	// down: unavailable). An actor of the kind system is refused: no caller from
+	// outside is the system.
+	Identity func(*http.Request) (interlock.Actor, error)
+
+	Ready   []Check      // asked by /readyz, each for at most 2 s
+	Metrics *Metrics     // nil: nothing is counted
+	Logger  *slog.Logger // nil: slog.Default()
+
+	// CursorKey seals the cursors of pages; 32 bytes or more. nil: a random one,
+	// so that cursors end with the process. Servers behind one balancer need the same.
+	CursorKey []byte
+}
+
+// Check is one part that must work for the server to be ready. Its error is
+// logged, never told.
+type Check struct {
+	Name string
+	Ask  func(context.Context) error
+}
+
+// Server answers the HTTP API. Make it with [New]. It is safe for concurrent use.
+type Server struct {
+	gate     *interlock.Gate
+	identity func(*http.Request) (interlock.Actor, error)
+	ready    []Check
+	metrics  *Metrics
+	log      *slog.Logger
+	cursors  cipher.AEAD
+	document *document
+	engine   *gin.Engine
+
+	draining atomic.Bool
+	inFlight atomic.Int64
+}
+
+// New makes a server; an error says what the Config lacks.
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.Gate == nil:
+		return nil, errors.New("server: Config.Gate is missing")
+	case cfg.Identity == nil:
+		return nil, errors.New("server: Config.Identity is missing: say who asks, for instance with server.JWT")
+	}
+	for i, check := range cfg.Ready {
+		if check.Name == "" || check.Ask == nil {
+			return nil, fmt.Errorf("server: Config.Ready[%d] needs a Name and a function Ask", i)
+		}
+	}
+	cursors, err := sealer(cfg.CursorKey)
+	if err != nil {
+		return nil, fmt.Errorf("server: Config.CursorKey: %w", err)
+	}
+	doc, err := parseDocument()
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s := &Server{
+		gate: cfg.Gate, identity: cfg.Identity, ready: cfg.Ready, metrics: cfg.Metrics,
+		log: cfg.Logger, cursors: cursors, document: doc,
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.metrics != nil {
+		s.metrics.Know(cfg.Gate)
+	}
+	s.engine = s.routes()
+	return s, nil
+}
+
+// Handler answers every route. [Server.Serve] adds the time-outs and limits that
+// a listener needs; who mounts the handler elsewhere sets them there.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
+
+func (s *Server) routes() *gin.Engine {
+	e := gin.New()
+	e.UseRawPath = true
+	e.RedirectTrailingSlash = false
+	e.RedirectFixedPath = false
+	e.HandleMethodNotAllowed = true
+	e.ContextWithFallback = false
+	e.ForwardedByClientIP = false
+	e.Use(s.observe, s.headers, s.recover, s.admit)
+	e.NoRoute(s.noRoute)
+	e.NoMethod(s.noMethod)
+
+	e.GET("/healthz", s.open(s.health))
+	e.GET("/readyz", s.open(s.readiness))
+	e.GET("/openapi.json", s.open(s.openAPI))
+	e.GET("/docs", s.open(s.docs))
+	e.GET("/problems/:code", s.open(s.problemPage))
+
+	v1 := e.Group("/v1")
+	v1.GET("/machines", s.as(s.listMachines))
+	v1.GET("/machines/:machine", s.as(s.getMachine))
+	v1.GET("/machines/:machine/graph", s.as(s.drawMachine))
+	v1.GET("/machines/:machine/instances", s.as(s.listInstances))
+	v1.POST("/machines/:machine/instances", s.as(s.createInstance))
+	v1.GET("/machines/:machine/instances/:id", s.as(s.getInstance))
+	v1.GET("/machines/:machine/instances/:id/events", s.as(s.listEvents))
+	v1.POST("/machines/:machine/instances/:id/events", s.as(s.fireEvent))
+	v1.PATCH("/machines/:machine/instances/:id/facts", s.as(s.editFacts))
+	v1.GET("/machines/:machine/instances/:id/history", s.as(s.getHistory))
+	v1.GET("/machines/:machine/instances/:id/explain", s.as(s.explain))
+	v1.POST("/available", s.as(s.listAvailable))
+	v1.GET("/actors/:id", s.as(s.getActor))
+	v1.PATCH("/actors/:id", s.as(s.patchActor))
+	v1.PUT("/actors/:id/roles/:role", s.as(s.grantRole))
+	v1.DELETE("/actors/:id/roles/:role", s.as(s.revokeRole))
+	return e
+}
