@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/middleware"
 )
 
@@ -53,7 +54,7 @@ func (s *Server) patchActor(c *gin.Context, by interlock.Actor) error {
 // actorPatch reads the two members that a patch may have. null, which in a merge
 // patch removes, fits neither.
 func actorPatch(in map[string]any) (attrs map[string]any, active *bool, err error) {
-	var wrong []middleware.FieldError
+	var wrong []fsm.FieldError
 	for name, value := range in {
 		fits := false
 		switch name {
@@ -65,14 +66,14 @@ func actorPatch(in map[string]any) (attrs map[string]any, active *bool, err erro
 			active = &on
 		}
 		if !fits {
-			wrong = append(wrong, middleware.FieldError{Pointer: "/" + name, Message: "want attrs (an object) or active (a boolean)"})
+			wrong = append(wrong, fsm.FieldError{Pointer: "/" + name, Message: "want attrs (an object) or active (a boolean)"})
 		}
 	}
 	if len(in) == 0 {
-		wrong = append(wrong, middleware.FieldError{Pointer: "", Message: "want attrs, active or both"})
+		wrong = append(wrong, fsm.FieldError{Pointer: "", Message: "want attrs, active or both"})
 	}
 	if wrong != nil {
-		slices.SortFunc(wrong, func(a, b middleware.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+		slices.SortFunc(wrong, func(a, b fsm.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
 		return nil, nil, &middleware.Problem{Code: codeMalformed, Errors: wrong}
 	}
 	return attrs, active, nil

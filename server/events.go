@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/middleware"
 )
 
@@ -55,7 +56,7 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 		return err
 	}
 	if in.Event == "" {
-		return &middleware.Problem{Code: codeMalformed, Errors: []middleware.FieldError{{Pointer: "/event", Message: "must be there"}}}
+		return &middleware.Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: "/event", Message: "must be there"}}}
 	}
 	result, err := s.gate.Fire(c.Request.Context(), actor, interlock.Request{
 		Machine: ref.Machine, ID: ref.ID, Event: in.Event, To: in.To, Note: in.Note, Input: in.Input,
@@ -87,9 +88,9 @@ func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
 	}
 	switch {
 	case in.Instances == nil:
-		return &middleware.Problem{Code: codeMalformed, Errors: []middleware.FieldError{{Pointer: "/instances", Message: "must be there"}}}
+		return &middleware.Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: "/instances", Message: "must be there"}}}
 	case len(in.Instances) > maxAvailable:
-		return &middleware.Problem{Code: codeInvalid, Stage: interlock.StageInput, Errors: []middleware.FieldError{
+		return &middleware.Problem{Code: codeInvalid, Stage: interlock.StageInput, Errors: []fsm.FieldError{
 			{Pointer: "/instances", Message: fmt.Sprintf("must be at most %d", maxAvailable)},
 		}}
 	}
@@ -125,7 +126,7 @@ func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
 }
 
 func badID(pointer string) error {
-	return &middleware.Problem{Code: "id_invalid", Stage: interlock.StageInput, Errors: []middleware.FieldError{
+	return &middleware.Problem{Code: "id_invalid", Stage: interlock.StageInput, Errors: []fsm.FieldError{
 		{Pointer: pointer, Message: "must be like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"},
 	}}
 }

@@ -1,0 +1,242 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/examples"
+	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/policies"
+	"github.com/interlock-go/interlock/server"
+	"github.com/interlock-go/interlock/store/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.TestMode)
+	code := m.Run()
+	if code == 0 {
+		http.DefaultClient.CloseIdleConnections()
+		if err := goleak.Find(); err != nil {
+			_, _ = os.Stderr.WriteString("goroutines are left over: " + err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// ticket is a machine with everything that the loan machine lacks: a form,
+// several targets, stay, a self-edge, a forbidden note, events for nobody.
+const ticket = `
+machine: ticket
+title: Ticket
+initial: open
+description: Something that somebody wants
+facts: {schema: {type: object, properties: {urgent: {type: boolean}, tags: {type: array, items: {type: string}}}}, edit: {requires: [employee], states: [open, waiting]}}
+create: {requires: [employee]}
+read: {requires: [anyone]}
+states:
+  open: {title: Open, color: green}
+  waiting: {}
+  done: {final: true}
+  gone: {closed: true}
+events:
+  answer:
+    title: Answer
+    order: 1
+    from: open
+    to: waiting
+    requires: [employee]
+    note: forbidden
+    input: {type: object, additionalProperties: false, required: [text], properties: {text: {type: string, minLength: 1, maxLength: 20}, hours: {type: integer, minimum: 0}}}
+  comment: {from: [open, waiting], stay: true, requires: [anyone], note: required}
+  again: {from: waiting, to: waiting, requires: [employee]}
+  route: {from: open, to: [waiting, done], requires: [employee]}
+  polite: {from: open, to: done, requires: [employee], checks: [said_please]}
+  short: {from: open, to: done, requires: [employee], checks: [is_short], input: {type: object, properties: {word: {type: string}}}}
+  never: {from: open, to: done, requires: [employee], checks: [impossible]}
+  expire: {from: {any: true}, to: gone, requires: [system]}
+`
+
+const ticketRules = `package interlock.machine.ticket
+
+# METADATA
+# title: Say please
+said_please if contains(input.note, "please")
+
+# METADATA
+# title: One short word
+is_short if count(input.input.word) < 5
+
+# METADATA
+# title: Nobody can
+impossible if input.instance.version < 0
+`
+
+// world is a server over a store, asked as the demonstration's users.
+type world struct {
+	t      *testing.T
+	gate   *interlock.Gate
+	server *server.Server
+	http   *httptest.Server
+	check  *contract
+	log    *bytes.Buffer
+}
+
+type stores map[string]func(*testing.T) interlock.Store
+
+// onEach runs a test over every store.
+func onEach(t *testing.T, test func(*world)) {
+	t.Helper()
+	for name, open := range storesUnderTest() {
+		t.Run(name, func(t *testing.T) { test(newWorld(t, open(t))) })
+	}
+}
+
+func storesUnderTest() stores {
+	return stores{"sqlite": openSQLite}
+}
+
+func openSQLite(t *testing.T) interlock.Store {
+	t.Helper()
+	st, err := sqlite.Open(":memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	t.Attr("store", "sqlite")
+	return st
+}
+
+func machines(t *testing.T) []*fsm.Machine {
+	t.Helper()
+	source, err := fs.ReadFile(examples.Files(), "loan/loan.yaml")
+	require.NoError(t, err)
+	loan, err := fsm.Parse("loan.yaml", source)
+	require.NoError(t, err)
+	tick, err := fsm.Parse("ticket.yaml", []byte(ticket))
+	require.NoError(t, err)
+	return []*fsm.Machine{loan, tick}
+}
+
+func rules(t *testing.T) interlock.Policy {
+	t.Helper()
+	loan, err := fs.ReadFile(examples.Files(), "loan/policies/loan.rego")
+	require.NoError(t, err)
+	return policies.Sources(map[string]string{
+		"interlock/machine/loan/loan.rego": string(loan), "interlock/machine/ticket/ticket.rego": ticketRules,
+	})
+}
+
+var users = map[string]interlock.Actor{
+	"erin":  {ID: "erin", Roles: []string{"employee"}},
+	"evan":  {ID: "evan", Roles: []string{"employee"}},
+	"erin2": {ID: "erin2", Person: "erin", Roles: []string{"employee"}},
+	"mark":  {ID: "mark", Roles: []string{"manager"}},
+	"adam":  {ID: "adam"},
+	"uma":   {ID: "uma"},
+	"alien": {ID: "erin", Tenant: "elsewhere", Roles: []string{"employee"}},
+}
+
+func newWorld(t *testing.T, st interlock.Store) *world {
+	t.Helper()
+	ctx := context.Background()
+	w := &world{t: t, log: &bytes.Buffer{}}
+	logger := slog.New(slog.NewJSONHandler(w.log, nil))
+	metrics := server.NewMetrics()
+	var err error
+	w.gate, err = interlock.New(interlock.Config{Machines: machines(t), Policy: rules(t), Store: st, Observer: metrics, Logger: logger})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.gate.Close(ctx)) })
+	require.NoError(t, w.gate.Bootstrap(ctx, "", "adam"))
+	root := interlock.SystemActor("", "setup")
+	for user, limit := range map[string]int{"erin": 50000, "evan": 50000, "mark": 500000} {
+		_, err = w.gate.SetActor(ctx, root, user, map[string]any{"limit": limit}, nil)
+		require.NoError(t, err)
+	}
+	w.server, err = server.New(server.Config{
+		Gate: w.gate, Identity: server.DemoIdentity(users), Metrics: metrics, Logger: logger,
+		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}},
+	})
+	require.NoError(t, err)
+	w.http = httptest.NewServer(w.server.Handler())
+	t.Cleanup(w.http.Close)
+	w.check = newContract(t, w.http.URL)
+	return w
+}
+
+// answered is an answer with its body read and, where it is JSON, decoded.
+type answered struct {
+	*http.Response
+	raw  string
+	json map[string]any
+}
+
+func (a answered) code() string { s, _ := a.json["code"].(string); return s }
+
+// ask sends a request and holds the answer against the document. user "" asks as nobody.
+func (w *world) ask(user, method, path, body string, headers ...string) answered {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.http.URL+path, strings.NewReader(body))
+	require.NoError(w.t, err)
+	if body == "" {
+		req.Body, req.ContentLength = nil, 0
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if user != "" {
+		req.Header.Set("Authorization", "Bearer demo-"+user)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(w.t, err)
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(w.t, err)
+	require.NoError(w.t, resp.Body.Close())
+	w.check.exchange(w.t, req, body, resp, raw)
+	return decoded(w.t, resp, raw)
+}
+
+func decoded(t *testing.T, resp *http.Response, raw []byte) answered {
+	t.Helper()
+	a := answered{Response: resp, raw: string(raw)}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		require.NoError(t, dec.Decode(&a.json), a.raw)
+	}
+	return a
+}
+
+// must asks and wants this status.
+func (w *world) must(status int, user, method, path, body string, headers ...string) answered {
+	w.t.Helper()
+	a := w.ask(user, method, path, body, headers...)
+	require.Equal(w.t, status, a.StatusCode, "%s %s as %s: %s", method, path, user, a.raw)
+	return a
+}
+
+// loan makes a loan and brings it through the events, each as "user event".
+func (w *world) loan(id string, amount string, steps ...string) string {
+	w.t.Helper()
+	path := "/v1/machines/loan/instances/" + id
+	w.must(201, "erin", "POST", "/v1/machines/loan/instances", `{"id":"`+id+`","facts":{"amount":`+amount+`}}`)
+	for _, step := range steps {
+		user, event, _ := strings.Cut(step, " ")
+		w.must(200, user, "POST", path+"/events", `{"event":"`+event+`"}`)
+	}
+	return path
+}
