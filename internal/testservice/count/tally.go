@@ -99,10 +99,22 @@ func (p *pkg) test(name string) *result {
 	r := &result{name: name, subtest: map[string]bool{}}
 	p.tests[name] = r
 	p.order = append(p.order, name)
-	if around, ok := parentName(name); ok {
-		p.test(around).parent = true
-	}
 	return r
+}
+
+// around is the test that a subtest ran in. A slash need not be its border: it
+// may stand in the subtest's own name.
+func (p *pkg) around(name string) (*result, bool) {
+	for {
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return nil, false
+		}
+		name = name[:i]
+		if r := p.tests[name]; r != nil {
+			return r, true
+		}
+	}
 }
 
 // packageEvent closes a package: only now is it known which of its tests have
@@ -144,8 +156,9 @@ func (t *tally) close(name string, p *pkg) (failures, ran int) {
 		if r.action == "" { // the process ended under it
 			r.action = "fail"
 		}
-		if around, ok := parentName(n); ok {
-			p.tests[around].subtest[r.action] = true
+		if around, ok := p.around(n); ok {
+			around.parent = true
+			around.subtest[r.action] = true
 		}
 	}
 	for _, n := range p.order {
@@ -170,7 +183,7 @@ func (t *tally) close(name string, p *pkg) (failures, ran int) {
 		default:
 			t.failed++
 			failures++
-			t.printf("%s", r.output.String())
+			t.printf("FAIL  %s %s\n%s", name, n, r.output.String())
 		}
 	}
 	return failures, ran
@@ -181,9 +194,9 @@ func (t *tally) close(name string, p *pkg) (failures, ran int) {
 func (p *pkg) storesOf(pkgName, name string) []string {
 	var stores []string
 	only := ""
-	for n, ok := name, true; ok; n, ok = parentName(n) {
-		stores = append(stores, p.tests[n].stores...)
-		part := path.Base(n)
+	for r, ok := p.tests[name], true; ok; r, ok = p.around(r.name) {
+		stores = append(stores, r.stores...)
+		part := path.Base(r.name)
 		if slices.Contains(words(part), "sqlite") {
 			stores = append(stores, "sqlite")
 		}
@@ -246,12 +259,4 @@ func (t *tally) report(stores []string) error {
 
 func (t *tally) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.w, format, args...) // a closed terminal changes no result
-}
-
-func parentName(name string) (string, bool) {
-	i := strings.LastIndexByte(name, '/')
-	if i < 0 {
-		return "", false
-	}
-	return name[:i], true
 }

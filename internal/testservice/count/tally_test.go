@@ -42,6 +42,11 @@ func TestTally(t *testing.T) {
 			nil, []string{"ok    x/a  2 tests", "2 passed, 0 failed, 0 skipped"}, "",
 		},
 		{
+			"a slash in a subtest's own name",
+			stream("x/a", "run T", "attr T postgres", "run T/GET_/loans/7", "pass T/GET_/loans/7", "pass T", "pass"),
+			[]string{"postgres"}, []string{"postgres: 1 tests", "1 passed, 0 failed, 0 skipped"}, "",
+		},
+		{
 			"what a test was given counts for the tests inside it",
 			stream("x/a", "run T", "attr T postgres", "run T/one", "run T/two", "attr T/two redis", "pass T/one", "pass T/two", "pass T", "pass"),
 			[]string{"postgres", "redis"}, []string{"postgres: 2 tests, redis: 1 tests"}, "",
@@ -64,7 +69,7 @@ func TestTally(t *testing.T) {
 		{
 			"a failure shows its output once, and its parent isn't a second one",
 			stream("x/a", "run T", "run T/one", "output T/one want 1", "fail T/one", "output T --- FAIL", "fail T", "fail"),
-			nil, []string{"want 1", "FAIL  x/a  1 of 1 tests", "0 passed, 1 failed, 0 skipped"}, "1 failed",
+			nil, []string{"want 1", "FAIL  x/a T/one\n", "FAIL  x/a  1 of 1 tests", "0 passed, 1 failed, 0 skipped"}, "1 failed",
 		},
 		{
 			"a test that fails after its subtests passed",
