@@ -120,15 +120,7 @@ func strangers(ms *modules, slugs map[string]bool, caps *ast.Capabilities, ds, f
 			continue
 		}
 		found.at(ms.libs[name][0].parsed.Package.Location, "package_unused", "no machine's rules use interlock.lib.%s", name)
-		list := slices.Clone(ms.libs[name])
-		for _, m := range ms.libs[name] {
-			for _, lib := range m.libs {
-				if lib != name {
-					list = append(list, ms.libs[lib]...)
-				}
-			}
-		}
-		compileModules(list, nil, caps, ds)
+		compileModules(ms.libsOf(name), nil, caps, ds)
 	}
 }
 

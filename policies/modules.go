@@ -154,8 +154,13 @@ func library(tests bool) map[string]string {
 
 // closure are the modules that a machine's decisions depend on: its own and the
 // libraries that they use, themselves or through others. Sorted by file.
-func (ms *modules) closure(slug string) []*module {
-	list := slices.Clone(ms.machines[slug])
+func (ms *modules) closure(slug string) []*module { return ms.with(ms.machines[slug]) }
+
+// libsOf are a library's modules and those of the libraries that it uses.
+func (ms *modules) libsOf(name string) []*module { return ms.with(ms.libs[name]) }
+
+func (ms *modules) with(start []*module) []*module {
+	list := slices.Clone(start)
 	seen := map[string]bool{}
 	for i := 0; i < len(list); i++ {
 		libs := list[i].libs
@@ -170,5 +175,5 @@ func (ms *modules) closure(slug string) []*module {
 		}
 	}
 	slices.SortFunc(list, func(a, b *module) int { return strings.Compare(a.file, b.file) })
-	return list
+	return slices.Compact(list) // a library may use itself by its full name
 }
