@@ -28,7 +28,7 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 	ch.NextDigest = ch.Next.digest()
 	rec := &ch.Record
 	rec.Transition = q.transition(r, ch.Next, f.m.revision)
-	rec.Prev, rec.Facts = prev, ch.Next.Facts
+	rec.Prev, rec.Facts = prev, overlay(&ch.Next, f.bound).Facts
 	actor := f.actor(q.actor.Tenant, q.actor.ID)
 	rec.seal(link{epoch: f.epoch, actorDigest: actor.digest(), nextDigest: ch.NextDigest, fingerprint: q.fingerprint()})
 	ch.Next.Head = rec.Hash

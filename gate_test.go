@@ -73,7 +73,7 @@ type rules struct {
 }
 
 func (r *rules) Compile(context.Context, []*fsm.Machine) (interlock.Rules, error) { return r, nil }
-func (r *rules) Revision(string) string                                          { return "rules-" + r.revision }
+func (r *rules) Revision(string) string                                           { return "rules-" + r.revision }
 
 func (r *rules) Defines(_, name string) bool {
 	switch name {

@@ -116,6 +116,9 @@ func (d *decider) create(ctx context.Context) ruling {
 	initial := m.State(m.Initial())
 	d.f.inst = overlay(&Instance{Tenant: q.actor.Tenant, Machine: m.Name(), ID: q.ref.ID, State: initial.Name, Facts: q.form,
 		CreatedBy: q.actor.Person, CreatedAt: q.now, Since: q.now, UpdatedAt: q.now}, d.f.bound)
+	if d.f.isBound && d.f.bound == nil {
+		return d.no(&Refusal{Stage: StageConflict, Code: "drift", Message: "the application's table has no row of this id: insert it in the same transaction (CreateWith), or before"})
+	}
 	if no := d.factsFit(q.form, d.f.inst.Facts); no != nil {
 		return d.no(no)
 	}
@@ -126,9 +129,6 @@ func (d *decider) create(ctx context.Context) ruling {
 	}
 	if d.f.stored != nil {
 		return d.no(&Refusal{Stage: StageConflict, Code: "exists", Message: "an instance of this id exists"})
-	}
-	if d.f.isBound && d.f.bound == nil {
-		return d.no(&Refusal{Stage: StageConflict, Code: "drift", Message: "the application's table has no row of this id: insert it in the same transaction (CreateWith), or before"})
 	}
 	if d.f.isBound && d.f.bound.State != initial.Name {
 		return d.no(&Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row is not in the initial state " + initial.Name})

@@ -41,7 +41,7 @@ const insertHistorySQL = `INSERT INTO il.history (tenant, machine, instance, seq
 	actor, person, on_behalf_of, on_behalf_of_person, time_us, revision, hash, prev, bytes, has_texts)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
 
-const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, note, input, salt) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, note, input, facts, salt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
 
@@ -366,21 +366,28 @@ func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) er
 }
 
 // hasTexts tells whether anything of a record can be erased.
-func hasTexts(r *interlock.Record) bool { return r.Note != "" || r.Input != nil || len(r.Salt) > 0 }
+func hasTexts(r *interlock.Record) bool {
+	return r.Note != "" || r.Input != nil || r.Facts != nil || len(r.Salt) > 0
+}
 
 func recordArgs(r *interlock.Record) []any {
 	return []any{r.Tenant, r.Machine, r.Instance, r.Seq, r.ID, r.Event, r.From, r.To, r.Override,
 		r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, micros(r.Time), r.Revision, bytesOf(r.Hash), bytesOf(r.Prev), bytesOf(r.Bytes), hasTexts(r)}
 }
 
-// textArgs are the note, the input ("" for none) and the salt.
-func textArgs(r *interlock.Record) (note, input string, salt []byte, err error) {
+// textArgs are the note, the input ("" for none), the facts ("" for none) and the salt.
+func textArgs(r *interlock.Record) (note, input, facts string, salt []byte, err error) {
 	if r.Input != nil {
 		if input, err = Encode(r.Input); err != nil {
-			return "", "", nil, fmt.Errorf("input: %w", err)
+			return "", "", "", nil, fmt.Errorf("input: %w", err)
 		}
 	}
-	return r.Note, input, bytesOf(r.Salt), nil
+	if r.Facts != nil {
+		if facts, err = Encode(r.Facts); err != nil {
+			return "", "", "", nil, fmt.Errorf("facts: %w", err)
+		}
+	}
+	return r.Note, input, facts, bytesOf(r.Salt), nil
 }
 
 func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
@@ -390,10 +397,10 @@ func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) err
 	if !hasTexts(r) {
 		return nil
 	}
-	note, input, salt, err := textArgs(r)
+	note, input, facts, salt, err := textArgs(r)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, salt)
+	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, facts, salt)
 	return err
 }

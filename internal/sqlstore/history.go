@@ -12,7 +12,7 @@ import (
 
 const recordColumns = `h.tenant, h.machine, h.instance, h.seq, h.id, h.event, h.from_state, h.to_state, h.override,
 	h.actor, h.person, h.on_behalf_of, h.on_behalf_of_person, h.time_us, h.revision, h.hash, h.prev, h.bytes, h.has_texts, h.stamp_us,
-	t.note, t.input, t.salt`
+	t.note, t.input, t.facts, t.salt`
 
 const textsJoin = `LEFT JOIN il.texts t ON t.tenant = h.tenant AND t.machine = h.machine AND t.instance = h.instance AND t.seq = h.seq`
 
@@ -29,13 +29,14 @@ func scanRecord(r Rows) (interlock.Record, error) {
 		us, stamp    int64
 		texts        bool
 		note, input  *string
+		facts        *string
 		salt         []byte
 		hash, prev   []byte
 		bytesOfChain []byte
 	)
 	err := r.Scan(&rec.Tenant, &rec.Machine, &rec.Instance, &rec.Seq, &rec.ID, &rec.Event, &rec.From, &rec.To, &rec.Override,
 		&rec.Actor, &rec.Person, &rec.OnBehalfOf, &rec.OnBehalfOfPerson, &us, &rec.Revision, &hash, &prev, &bytesOfChain, &texts, &stamp,
-		&note, &input, &salt)
+		&note, &input, &facts, &salt)
 	if err != nil {
 		return rec, err
 	}
@@ -49,6 +50,11 @@ func scanRecord(r Rows) (interlock.Record, error) {
 	if *input != "" {
 		if err := Decode(*input, &rec.Input); err != nil {
 			return rec, fmt.Errorf("history of %s/%s/%s, row %d, input: %w", rec.Tenant, rec.Machine, rec.Instance, rec.Seq, err)
+		}
+	}
+	if facts != nil && *facts != "" {
+		if err := Decode(*facts, &rec.Facts); err != nil {
+			return rec, fmt.Errorf("history of %s/%s/%s, row %d, facts: %w", rec.Tenant, rec.Machine, rec.Instance, rec.Seq, err)
 		}
 	}
 	return rec, nil

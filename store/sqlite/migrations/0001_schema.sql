@@ -95,6 +95,7 @@ CREATE TABLE il.texts (
 	seq      INTEGER NOT NULL,
 	note     TEXT NOT NULL,
 	input    TEXT NOT NULL,
+	facts    TEXT NOT NULL,
 	salt     BLOB NOT NULL,
 	PRIMARY KEY (tenant, machine, instance, seq)
 ) STRICT, WITHOUT ROWID;
