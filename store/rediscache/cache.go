@@ -28,7 +28,7 @@ import (
 // Config of a [Cache]. The zero value is good.
 type Config struct {
 	Prefix  string        // of every key; "": "interlock:"
-	TTL     time.Duration // how long an entry is believed, ±10 % so that entries don't end together; 0: 5 s
+	TTL     time.Duration // how long an entry is believed, ±10 % so that entries don't end together; 0: 5 s, at most 1 min
 	Timeout time.Duration // of one call; 0: 50 ms
 	Key     []byte        // secret of an HMAC-SHA256 over each entry, the same in every gate; nil: none. 32 bytes are right
 
@@ -43,6 +43,7 @@ const (
 	defaultTTL     = 5 * time.Second
 	defaultTimeout = 50 * time.Millisecond
 	floorTTL       = time.Minute // how long a floor refuses late fills
+	maxTTL         = time.Minute // the scripts disregard what claims to hold for over 2 min
 	jitter         = 0.1         // of TTL
 	maxSkew        = time.Second
 	maxPayload     = 256 << 10 // bytes; what is larger is not kept
@@ -81,6 +82,7 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 	if cfg.TTL <= 0 {
 		cfg.TTL = defaultTTL
 	}
+	cfg.TTL = min(cfg.TTL, maxTTL)
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
@@ -134,6 +136,9 @@ func (c *Cache) Get(ctx context.Context, epoch string, keys []interlock.CacheKey
 		values, err = read(ctx, client, names)
 		return err
 	})
+	if errors.Is(err, errWrongKey) {
+		c.corrupt(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %d cache entries: %w", len(keys), err)
 	}
@@ -143,16 +148,20 @@ func (c *Cache) Get(ctx context.Context, epoch string, keys []interlock.CacheKey
 		entries[i].Key = k
 		version, payload, err := c.open(names[i], values[i], now)
 		switch {
-		case errors.Is(err, errWrongKey):
-			c.reset()
-			fallthrough
-		case errors.Is(err, errForged):
-			c.cfg.Alarm("cache_corrupt")
 		case err == nil:
 			entries[i].Version, entries[i].Payload = version, payload
+		case !errors.Is(err, errMiss):
+			c.corrupt(err)
 		}
 	}
 	return entries, nil
+}
+
+func (c *Cache) corrupt(err error) {
+	c.cfg.Alarm("cache_corrupt")
+	if errors.Is(err, errWrongKey) {
+		c.reset()
+	}
 }
 
 // Put stores entries that are newer than what is there, and than every floor.

@@ -3,6 +3,7 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -21,11 +22,15 @@ func (c *Cache) call(ctx context.Context, f func(context.Context, redis.Universa
 	if closed {
 		return errClosed
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	_, err := c.breaker.Execute(func() (struct{}, error) {
 		limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
 		err := bounded(limited, client, f)
-		if err != nil && ctx.Err() != nil {
+		// A caller's deadline is no excuse: with short ones the breaker would never open.
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			err = errors.Join(errCaller, ctx.Err())
 		}
 		return struct{}{}, err
@@ -157,34 +162,29 @@ func renew(client redis.UniversalClient) redis.UniversalClient {
 	switch c := client.(type) {
 	case *redis.Client:
 		opts := *c.Options()
-		restore(&opts)
+		none(&opts.MaxRetries, -1)
+		none(&opts.MinRetryBackoff, -1)
+		none(&opts.MaxRetryBackoff, -1)
+		none(&opts.ReadTimeout, -1)
+		none(&opts.WriteTimeout, -1)
 		return redis.NewClient(&opts)
 	case *redis.ClusterClient:
 		opts := *c.Options()
-		if opts.MaxRetries == 0 {
-			opts.MaxRetries = -1
-		}
+		none(&opts.MaxRedirects, -1)
+		none(&opts.MaxRetries, -1)
+		none(&opts.MinRetryBackoff, -1)
+		none(&opts.MaxRetryBackoff, -1)
+		none(&opts.ReadTimeout, -1)
+		none(&opts.WriteTimeout, -1)
 		return redis.NewClusterClient(&opts)
 	}
 	return nil
 }
 
-// restore undoes what making a client did to its options: there -1 ("none")
-// became 0, which would now mean the default.
-func restore(opts *redis.Options) {
-	if opts.MaxRetries == 0 {
-		opts.MaxRetries = -1
-	}
-	if opts.MinRetryBackoff == 0 {
-		opts.MinRetryBackoff = -1
-	}
-	if opts.MaxRetryBackoff == 0 {
-		opts.MaxRetryBackoff = -1
-	}
-	if opts.ReadTimeout == 0 {
-		opts.ReadTimeout = -1
-	}
-	if opts.WriteTimeout == 0 {
-		opts.WriteTimeout = -1
+// none undoes what making a client did to its options: there -1 ("none") became
+// 0, which would now mean the default.
+func none[T int | time.Duration](option *T, value T) {
+	if *option == 0 {
+		*option = value
 	}
 }

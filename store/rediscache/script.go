@@ -12,7 +12,7 @@ local none = string.rep('0', 20)
 local version, expires, floor, til, body = none, 0, none, 0, ''
 
 local value = redis.pcall('GET', KEYS[1])
-if type(value) == 'string' and string.sub(value, 1, 4) == 'IL1:' and string.find(value, '^%d+', 5) and #value >= 74 then
+if type(value) == 'string' and string.sub(value, 1, 4) == 'IL1:' and #value >= 74 then
 	local head = string.sub(value, 5, 74)
 	if string.find(head, '^%d+$') then
 		local e, u = tonumber(string.sub(head, 21, 35)), tonumber(string.sub(head, 56, 70))
@@ -53,9 +53,10 @@ var floorScript = redis.NewScript(prelude + `
 local low = ARGV[1]
 if below(low, floor) then low = floor end
 if below(version, ARGV[1]) or expires <= now then
+	if below(low, version) then low = version end
 	version, expires, body = none, 0, ''
 end
-local til2 = now + tonumber(ARGV[2])
-store(version, expires, low, til2, body, til2 - now)
+local ms = tonumber(ARGV[2])
+store(version, expires, low, now + ms, body, math.max(ms, expires - now))
 return now
 `)

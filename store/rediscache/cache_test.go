@@ -1,0 +1,424 @@
+package rediscache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/testservice"
+)
+
+const epoch = "0198c2de-epoch"
+
+var loan = interlock.CacheKey{Kind: "instance", Tenant: "default", Machine: "loan", ID: "L-7"}
+
+func connect(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	opts, err := Options(url)
+	require.NoError(t, err)
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// alarms collects what the cache raised.
+type alarms struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (a *alarms) raise(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, reason)
+}
+
+func (a *alarms) raised() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]string(nil), a.all...)
+}
+
+func newCache(t testing.TB, url string, cfg Config) (*Cache, *alarms) {
+	t.Helper()
+	a := &alarms{}
+	cfg.Alarm = a.raise
+	c := New(connect(t, url), cfg)
+	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	return c, a
+}
+
+func entry(key interlock.CacheKey, version int64, payload string) interlock.CacheEntry {
+	return interlock.CacheEntry{Key: key, Version: version, Payload: []byte(payload)}
+}
+
+func put(t testing.TB, c *Cache, version int64, payload string) {
+	t.Helper()
+	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{entry(loan, version, payload)}))
+}
+
+func floor(t testing.TB, c *Cache, version int64) {
+	t.Helper()
+	require.NoError(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: loan, Version: version}}))
+}
+
+// holds fails unless the cache answers with this version of the loan; 0 is a miss.
+func holds(t testing.TB, c *Cache, version int64, payload string) {
+	t.Helper()
+	got, err := c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	assert.Equal(t, loan, got[0].Key)
+	assert.Equal(t, version, got[0].Version)
+	assert.Equal(t, payload, string(got[0].Payload))
+}
+
+func TestGetPutFloor(t *testing.T) {
+	for name, key := range map[string][]byte{"plain": nil, "authenticated": []byte("0123456789abcdef0123456789abcdef")} {
+		t.Run(name, func(t *testing.T) {
+			c, a := newCache(t, testservice.Redis(t), Config{Key: key})
+			holds(t, c, 0, "")
+			put(t, c, 3, "three")
+			holds(t, c, 3, "three")
+			put(t, c, 2, "late")
+			holds(t, c, 3, "three")
+			put(t, c, 3, "same version, other content")
+			holds(t, c, 3, "three")
+			put(t, c, 4, "four\x00\xff\nbinary")
+			holds(t, c, 4, "four\x00\xff\nbinary")
+
+			floor(t, c, 4)
+			holds(t, c, 4, "four\x00\xff\nbinary") // what stands on the floor stays
+			floor(t, c, 6)
+			holds(t, c, 0, "")
+			put(t, c, 5, "a fill that was read before the floor")
+			holds(t, c, 0, "")
+			put(t, c, 6, "six")
+			holds(t, c, 6, "six")
+			floor(t, c, 5)
+			holds(t, c, 6, "six")
+
+			const far = 1<<62 + 1 // over what a double can tell apart
+			put(t, c, far, "far")
+			put(t, c, far-1, "one before")
+			holds(t, c, far, "far")
+			put(t, c, far+1, "one after")
+			holds(t, c, far+1, "one after")
+			assert.Empty(t, a.raised())
+		})
+	}
+}
+
+func TestManyInOrder(t *testing.T) {
+	c, _ := newCache(t, testservice.Redis(t), Config{})
+	manyInOrder(t, c)
+}
+
+func manyInOrder(t *testing.T, c *Cache) {
+	t.Helper()
+	var entries []interlock.CacheEntry
+	var keys []interlock.CacheKey
+	for i := range 50 {
+		k := interlock.CacheKey{Kind: "actor", Tenant: "default", ID: fmt.Sprint("a", i)}
+		keys = append(keys, k)
+		if i%3 != 0 {
+			entries = append(entries, entry(k, int64(i), fmt.Sprint("p", i)))
+		}
+	}
+	require.NoError(t, c.Put(t.Context(), epoch, entries))
+	got, err := c.Get(t.Context(), epoch, keys)
+	require.NoError(t, err)
+	for i, e := range got {
+		want := interlock.CacheEntry{Key: keys[i]}
+		if i%3 != 0 {
+			want = entry(keys[i], int64(i), fmt.Sprint("p", i))
+		}
+		assert.Equal(t, want, e)
+	}
+	require.NoError(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: keys[1], Version: 9}, {Key: keys[2], Version: 9}}))
+	got, err = c.Get(t.Context(), epoch, keys[1:5])
+	require.NoError(t, err)
+	assert.Equal(t, []int64{0, 0, 0, 4}, []int64{got[0].Version, got[1].Version, got[2].Version, got[3].Version})
+
+	none, err := c.Get(t.Context(), epoch, nil)
+	require.NoError(t, err)
+	assert.Empty(t, none)
+	require.NoError(t, c.Put(t.Context(), epoch, nil))
+	require.NoError(t, c.Floor(t.Context(), epoch, nil))
+}
+
+func TestWhatCannotBeKept(t *testing.T) {
+	c, _ := newCache(t, testservice.Redis(t), Config{})
+	for _, e := range []interlock.CacheEntry{entry(loan, 0, "x"), entry(loan, -1, "x"), entry(loan, 1, "")} {
+		require.Error(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{e}))
+	}
+	require.Error(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: loan}}))
+	put(t, c, 1, strings.Repeat("x", maxPayload+1))
+	holds(t, c, 0, "")
+}
+
+func TestOtherEpochsTenantsAndPrefixesAreOthers(t *testing.T) {
+	url := testservice.Redis(t)
+	c, _ := newCache(t, url, Config{})
+	put(t, c, 3, "three")
+	foreign, _ := newCache(t, url, Config{Prefix: "other:"})
+	holds(t, foreign, 0, "")
+	authentic, a := newCache(t, url, Config{Key: []byte("k")})
+	holds(t, authentic, 0, "")
+	assert.Empty(t, a.raised(), "gates without a key beside gates with one are no alarm")
+
+	got, err := c.Get(t.Context(), "restored", []interlock.CacheKey{loan})
+	require.NoError(t, err)
+	assert.Zero(t, got[0].Version)
+	for _, k := range []interlock.CacheKey{{Kind: "actor", Tenant: "default", Machine: "loan", ID: "L-7"}, {Kind: "instance", Tenant: "other", Machine: "loan", ID: "L-7"}, {Kind: "instance", Tenant: "default", Machine: "loans", ID: "L-7"}, {Kind: "instance", Tenant: "default", Machine: "loan", ID: "L-8"}} {
+		got, err = c.Get(t.Context(), epoch, []interlock.CacheKey{k})
+		require.NoError(t, err)
+		assert.Zero(t, got[0].Version, k)
+	}
+}
+
+func TestEntriesEnd(t *testing.T) {
+	url := testservice.Redis(t)
+	c, a := newCache(t, url, Config{})
+	put(t, c, 3, "three")
+	name := c.name(epoch, loan)
+	left := c.client.PTTL(t.Context(), name).Val()
+	assert.Greater(t, left, 4*time.Second)
+	assert.LessOrEqual(t, left, 5500*time.Millisecond)
+
+	// Redis gone back to an old copy: the entry itself says when it ended.
+	c.now = func() time.Time { return time.Now().Add(6 * time.Second) }
+	holds(t, c, 0, "")
+	c.now = time.Now
+	holds(t, c, 3, "three")
+
+	// Redis got it too late.
+	require.NoError(t, c.client.FlushDB(t.Context()).Err())
+	c.now = func() time.Time { return time.Now().Add(-6 * time.Second) }
+	put(t, c, 4, "four")
+	assert.Zero(t, c.client.Exists(t.Context(), name).Val())
+	assert.Equal(t, []string{"clock_skew"}, a.raised())
+	put(t, c, 4, "four")
+	assert.Len(t, a.raised(), 1, "once a minute is enough")
+
+	// A gate with a fast clock doesn't make it live longer.
+	c.now = func() time.Time { return time.Now().Add(time.Minute) }
+	put(t, c, 5, "five")
+	assert.LessOrEqual(t, c.client.PTTL(t.Context(), name).Val(), 5500*time.Millisecond)
+
+	// A floor outlives entries, and so does its refusal.
+	require.NoError(t, c.client.FlushDB(t.Context()).Err())
+	c.now = time.Now
+	floor(t, c, 8)
+	put(t, c, 8, "eight")
+	assert.Greater(t, c.client.PTTL(t.Context(), name).Val(), 55*time.Second)
+	c.now = func() time.Time { return time.Now().Add(6 * time.Second) }
+	holds(t, c, 0, "")
+	c.now = time.Now
+	put(t, c, 7, "late")
+	holds(t, c, 8, "eight")
+}
+
+func TestShortLife(t *testing.T) {
+	c, _ := newCache(t, testservice.Redis(t), Config{TTL: 50 * time.Millisecond})
+	floor(t, c, 2)
+	put(t, c, 2, "two")
+	require.Eventually(t, func() bool {
+		got, err := c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
+		return err == nil && got[0].Version == 0
+	}, time.Second, 10*time.Millisecond)
+	put(t, c, 1, "late, when the entry is over and the floor isn't")
+	holds(t, c, 0, "")
+	put(t, c, 2, "two again")
+	holds(t, c, 2, "two again")
+}
+
+// TestWrongKey: what another key's reply or a copied value says is not believed,
+// and the connections, one of which may be out of step, are left.
+func TestWrongKey(t *testing.T) {
+	c, a := newCache(t, testservice.Redis(t), Config{})
+	other := loan
+	other.ID = "L-8"
+	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{entry(other, 9, "the other's")}))
+	first := c.client.(*redis.Client)
+	require.NoError(t, first.Copy(t.Context(), c.name(epoch, other), c.name(epoch, loan), first.Options().DB, true).Err())
+
+	holds(t, c, 0, "")
+	assert.Equal(t, []string{"cache_corrupt"}, a.raised())
+	second := c.client.(*redis.Client)
+	assert.NotSame(t, first, second)
+	was, is := first.Options(), second.Options()
+	assert.Equal(t, was.MaxRetries, is.MaxRetries)
+	assert.Equal(t, was.ReadTimeout, is.ReadTimeout)
+	assert.Equal(t, was.DB, is.DB)
+	assert.True(t, is.ContextTimeoutEnabled)
+	require.NoError(t, first.Ping(t.Context()).Err(), "the client that was given stays open")
+
+	holds(t, c, 0, "")
+	assert.Same(t, second, c.client, "somebody who copies values on purpose must not cost connections")
+
+	c.now = func() time.Time { return time.Now().Add(resetPause) }
+	holds(t, c, 0, "")
+	assert.NotSame(t, second, c.client)
+	require.ErrorIs(t, second.Ping(t.Context()).Err(), redis.ErrClosed)
+}
+
+func TestForged(t *testing.T) {
+	url := testservice.Redis(t)
+	key := []byte("0123456789abcdef0123456789abcdef")
+	c, a := newCache(t, url, Config{Key: key})
+	put(t, c, 3, "employee")
+	name := c.name(epoch, loan)
+	genuine := c.client.Get(t.Context(), name).Val()
+
+	mutate := map[string]string{
+		"payload": strings.Replace(genuine, "employee", "managers", 1),
+		"version": strings.Replace(genuine, "3", "4", 1),
+		"expiry":  genuine[:len(magic)+versionWidth+2] + "9" + genuine[len(magic)+versionWidth+3:],
+		"cut":     genuine[:len(genuine)-1],
+		"no mac":  genuine[:len(genuine)-macLen],
+	}
+	liar := &Cache{cfg: Config{Prefix: "interlock:", Key: []byte("another secret")}}
+	expires := time.Now().Add(time.Second)
+	mutate["another key"] = magic + fixed(3, versionWidth) + fixed(expires.UnixMilli(), timeWidth) +
+		fixed(0, versionWidth) + fixed(0, timeWidth) + string(liar.seal(name, 3, expires, []byte("manager")))
+	for what, value := range mutate {
+		require.NotEqual(t, genuine, value, what)
+		require.NoError(t, c.client.Set(t.Context(), name, value, time.Minute).Err())
+		before := len(a.raised())
+		holds(t, c, 0, "")
+		assert.Len(t, a.raised(), before+1, what)
+	}
+	require.NoError(t, c.client.Set(t.Context(), name, genuine, time.Minute).Err())
+	holds(t, c, 3, "employee")
+}
+
+// TestGarbage: whatever stands under our key, reading it is a miss and writing mends it.
+func TestGarbage(t *testing.T) {
+	c, _ := newCache(t, testservice.Redis(t), Config{})
+	name := c.name(epoch, loan)
+	head := func(version, expires, floor, til string) string { return magic + version + expires + floor + til }
+	nines20, nines15 := strings.Repeat("9", 20), strings.Repeat("9", 15)
+	for what, lay := range map[string]func() error{
+		"empty":      func() error { return c.client.Set(t.Context(), name, "", 0).Err() },
+		"text":       func() error { return c.client.Set(t.Context(), name, "hello", 0).Err() },
+		"magic only": func() error { return c.client.Set(t.Context(), name, magic, 0).Err() },
+		"no digits":  func() error { return c.client.Set(t.Context(), name, magic+strings.Repeat("x", 90), 0).Err() },
+		"version forever": func() error {
+			return c.client.Set(t.Context(), name, head(nines20, nines15, nines20, nines15), 0).Err()
+		},
+		"short body": func() error {
+			return c.client.Set(t.Context(), name, head(fixed(9, 20), fixed(time.Now().UnixMilli()-1, 15), fixed(0, 20), fixed(0, 15))+"abc", 0).Err()
+		},
+		"a list": func() error { return c.client.RPush(t.Context(), name, "x").Err() },
+		"a hash": func() error { return c.client.HSet(t.Context(), name, "x", "y").Err() },
+	} {
+		require.NoError(t, c.client.Del(t.Context(), name).Err())
+		require.NoError(t, lay(), what)
+		holds(t, c, 0, "")
+		if what == "short body" {
+			put(t, c, 9, "nine")
+		}
+		put(t, c, 10, "ten")
+		holds(t, c, 10, "ten")
+	}
+}
+
+func TestScriptsForgotten(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, _ := newCache(t, s.URL(), Config{})
+	put(t, c, 1, "one")
+	require.NoError(t, c.client.ScriptFlush(t.Context()).Err())
+	put(t, c, 2, "two")
+	holds(t, c, 2, "two")
+	require.NoError(t, c.client.FlushAll(t.Context()).Err())
+	holds(t, c, 0, "")
+	put(t, c, 1, "one")
+	holds(t, c, 1, "one")
+	s.Restart()
+	require.Eventually(t, func() bool {
+		got, err := c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
+		return err == nil && got[0].Version == 0
+	}, 5*time.Second, 20*time.Millisecond, "restarted empty: misses, nothing else")
+	put(t, c, 2, "two")
+	holds(t, c, 2, "two")
+}
+
+// TestVersionsOnlyRise: whatever order fills and floors come in, a reader never
+// sees a version go down, nor one below a floor.
+func TestVersionsOnlyRise(t *testing.T) {
+	url := testservice.Redis(t)
+	c, _ := newCache(t, url, Config{})
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		key := interlock.CacheKey{Kind: "actor", Tenant: "default", ID: fmt.Sprint("x", n)}
+		least, high := int64(0), int64(0)
+		read := func() {
+			got, err := c.Get(context.Background(), epoch, []interlock.CacheKey{key})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			v := got[0].Version
+			if v == 0 {
+				if high >= least && high > 0 {
+					rt.Fatalf("lost version %d, floor %d", high, least)
+				}
+				return
+			}
+			if v < least || v != high || string(got[0].Payload) != fmt.Sprint("p", v) {
+				rt.Fatalf("version %d (%s) with floor %d and highest %d", v, got[0].Payload, least, high)
+			}
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"put": func(rt *rapid.T) {
+				v := rapid.Int64Range(1, 9).Draw(rt, "version")
+				if err := c.Put(context.Background(), epoch, []interlock.CacheEntry{entry(key, v, fmt.Sprint("p", v))}); err != nil {
+					rt.Fatal(err)
+				}
+				if v >= least {
+					high = max(high, v)
+				}
+			},
+			"floor": func(rt *rapid.T) {
+				v := rapid.Int64Range(1, 9).Draw(rt, "version")
+				if err := c.Floor(context.Background(), epoch, []interlock.CacheEntry{{Key: key, Version: v}}); err != nil {
+					rt.Fatal(err)
+				}
+				least = max(least, v)
+				if high < least {
+					high = 0
+				}
+			},
+			"": func(*rapid.T) { read() },
+		})
+	})
+}
+
+func TestNoGoroutineStays(t *testing.T) {
+	url := testservice.Redis(t)
+	ignore := goleak.IgnoreCurrent()
+	opts, err := Options(url)
+	require.NoError(t, err)
+	client := redis.NewClient(opts)
+	c := New(client, Config{})
+	put(t, c, 1, "one")
+	c.reset()
+	holds(t, c, 1, "one")
+	require.NoError(t, c.Close())
+	require.NoError(t, c.Close())
+	require.NoError(t, client.Close())
+	_, err = c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
+	require.ErrorIs(t, err, errClosed)
+	goleak.VerifyNone(t, ignore)
+}

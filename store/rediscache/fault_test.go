@@ -1,0 +1,232 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/testservice"
+)
+
+// slack is what a busy machine may add to the 50 ms of a call.
+const slack = 60 * time.Millisecond
+
+func timed(c *Cache, ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	_, err := c.Get(ctx, epoch, []interlock.CacheKey{loan})
+	return time.Since(start), err
+}
+
+func TestStalled(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, a := newCache(t, s.URL(), Config{})
+	stalled(t, s, c, a)
+}
+
+// TestStalledClientOfDefaults: a client that doesn't heed deadlines costs no more.
+func TestStalledClientOfDefaults(t *testing.T) {
+	s := testservice.NewRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	a := &alarms{}
+	stalled(t, s, New(client, Config{Alarm: a.raise}), a)
+}
+
+func stalled(t *testing.T, s *testservice.RedisServer, c *Cache, a *alarms) {
+	t.Helper()
+	put(t, c, 1, "one")
+	s.Stall()
+	for i := range failures {
+		took, err := timed(c, t.Context())
+		require.Error(t, err)
+		assert.Less(t, took, defaultTimeout+slack, "call %d", i)
+	}
+	start := time.Now()
+	for range 1000 {
+		_, err := timed(c, t.Context())
+		require.ErrorIs(t, err, gobreaker.ErrOpenState)
+	}
+	took := time.Since(start)
+	t.Logf("1000 calls with the breaker open: %v", took)
+	assert.Less(t, took, 100*time.Millisecond)
+	require.Error(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{entry(loan, 2, "two")}))
+	require.Error(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: loan, Version: 2}}))
+
+	time.Sleep(probe + 50*time.Millisecond)
+	took, err := timed(c, t.Context()) // the probe
+	require.Error(t, err)
+	assert.Less(t, took, defaultTimeout+slack)
+	took, err = timed(c, t.Context())
+	require.ErrorIs(t, err, gobreaker.ErrOpenState)
+	assert.Less(t, took, 10*time.Millisecond)
+
+	s.Resume()
+	require.Eventually(t, func() bool { _, err := timed(c, t.Context()); return err == nil }, 5*time.Second, 20*time.Millisecond)
+	assert.Contains(t, a.raised(), "cache_down")
+	assert.Equal(t, "cache_up", a.raised()[len(a.raised())-1])
+}
+
+func TestDown(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, _ := newCache(t, s.URL(), Config{})
+	put(t, c, 1, "one")
+	s.Stop()
+	for i := range 100 {
+		took, err := timed(c, t.Context())
+		require.Error(t, err)
+		assert.Less(t, took, defaultTimeout+slack, "call %d", i)
+	}
+	s.Restart()
+	require.Eventually(t, func() bool { _, err := timed(c, t.Context()); return err == nil }, 5*time.Second, 20*time.Millisecond)
+	holds(t, c, 0, "")
+}
+
+// TestDelayedWrites: what Redis does with a write that it got while it was
+// frozen, long after its sender has given up.
+func TestDelayedWrites(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, _ := newCache(t, s.URL(), Config{TTL: 300 * time.Millisecond})
+	put(t, c, 1, "one")
+	floor(t, c, 2) // both scripts are known: the write below is one command
+	name := c.name(epoch, loan)
+	s.Stall()
+	require.Error(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{entry(loan, 3, "three")}))
+	time.Sleep(400 * time.Millisecond)
+	s.Resume()
+	time.Sleep(100 * time.Millisecond) // it is executed now
+	fresh := connect(t, s.URL())
+	value, err := fresh.Get(t.Context(), name).Result()
+	require.NoError(t, err)
+	assert.Len(t, value, headLen, "the floor is still all that stands there")
+}
+
+func TestFull(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, _ := newCache(t, s.URL(), Config{})
+	put(t, c, 1, "one")
+	require.NoError(t, c.client.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	for range 3 * failures {
+		err := c.Put(t.Context(), epoch, []interlock.CacheEntry{entry(loan, 2, "two")})
+		require.ErrorContains(t, err, "OOM")
+		assert.Error(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: loan, Version: 2}}))
+	}
+	holds(t, c, 1, "one") // reads go on
+}
+
+func TestCallersOwnEnd(t *testing.T) {
+	s := testservice.NewRedis(t)
+	c, a := newCache(t, s.URL(), Config{})
+	put(t, c, 1, "one")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 * failures {
+		_, err := timed(c, gone)
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	s.Stall()
+	for range 3 * failures {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(2*time.Millisecond, cancel)
+		_, err := timed(c, ctx)
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	assert.Empty(t, a.raised(), "callers who left say nothing about Redis")
+
+	// Callers in a hurry do: else each of them would spend all his time here.
+	for range failures {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		took, err := timed(c, ctx)
+		cancel()
+		require.Error(t, err)
+		assert.Less(t, took, 5*time.Millisecond+slack)
+	}
+	_, err := timed(c, t.Context())
+	require.ErrorIs(t, err, gobreaker.ErrOpenState)
+}
+
+func TestUnreachable(t *testing.T) {
+	opts, err := Options("redis://127.0.0.1:1/0")
+	require.NoError(t, err)
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	c := New(client, Config{})
+	took, err := timed(c, t.Context())
+	require.Error(t, err)
+	assert.Less(t, took, defaultTimeout+slack)
+}
+
+// TestCluster runs against one node that holds all slots: it refuses commands
+// over several slots as any cluster does.
+func TestCluster(t *testing.T) {
+	addr := startCluster(t)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, ContextTimeoutEnabled: true, MaxRetries: -1, DisableIdentity: true})
+	t.Cleanup(func() { _ = client.Close() })
+	require.Eventually(t, func() bool { return client.Set(context.Background(), "x", "y", 0).Err() == nil }, 10*time.Second, 50*time.Millisecond)
+	node := connect(t, "redis://"+addr)
+	require.ErrorContains(t, node.MGet(t.Context(), "a", "b").Err(), "CROSSSLOT")
+
+	a := &alarms{}
+	c := New(client, Config{Alarm: a.raise})
+	t.Cleanup(func() { _ = c.Close() })
+	manyInOrder(t, c)
+	assert.Empty(t, a.raised())
+
+	put(t, c, 1, "one")
+	require.NoError(t, client.Set(t.Context(), c.name(epoch, loan), "junk", 0).Err())
+	holds(t, c, 0, "")
+	require.NoError(t, client.Del(t.Context(), c.name(epoch, loan)).Err())
+	require.NoError(t, client.RPush(t.Context(), c.name(epoch, loan), "x").Err())
+	holds(t, c, 0, "")
+
+	c.reset()
+	assert.NotSame(t, client, c.client)
+	put(t, c, 2, "two")
+	holds(t, c, 2, "two")
+}
+
+func startCluster(t *testing.T) string {
+	t.Helper()
+	server, err := exec.LookPath("redis-server")
+	require.NoError(t, err, "install redis-server (Debian: apt-get install redis-server)")
+	port := clusterPort(t)
+	cmd := exec.Command(server, "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	addr := "127.0.0.1:" + port
+	node := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+	defer func() { _ = node.Close() }()
+	require.Eventually(t, func() bool {
+		err := node.ClusterAddSlotsRange(context.Background(), 0, 16383).Err()
+		return err == nil || errors.Is(err, redis.Nil)
+	}, 10*time.Second, 50*time.Millisecond)
+	return addr
+}
+
+// clusterPort is free and leaves room for the cluster's own, 10,000 above it.
+func clusterPort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		port := l.Addr().(*net.TCPAddr).Port
+		require.NoError(t, l.Close())
+		if port <= 55535 {
+			return strconv.Itoa(port)
+		}
+	}
+	t.Fatal("no port for a cluster node")
+	return ""
+}
