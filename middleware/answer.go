@@ -1,0 +1,140 @@
+package middleware
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+)
+
+const jsonType = "application/json; charset=utf-8"
+
+// answer is said after the commit: whatever fails here, it has happened, and
+// the answer must not deny it.
+func (il *Interlock) answer(c *gin.Context, res interlock.Result, value any, dryRun bool) {
+	t := res.Transition
+	c.Header("Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
+	c.Header("Interlock-Revision", t.Revision)
+	c.Header("Cache-Control", "no-store")
+	if dryRun {
+		writeJSON(c, http.StatusOK, jsonType, viewInstance(wouldBe(res)))
+		return
+	}
+	c.Header("Interlock-Transition", t.ID)
+	if value == nil && il.cfg.Represent != nil {
+		v, err := il.cfg.Represent(c, res.Instance)
+		if c.Writer.Written() {
+			return
+		}
+		if err != nil {
+			il.afterCommit(c, t, err)
+		} else {
+			value = v
+		}
+	}
+	if value != nil {
+		if b, err := json.Marshal(value); err != nil {
+			il.afterCommit(c, t, err)
+		} else {
+			c.Data(http.StatusOK, jsonType, b)
+			return
+		}
+	}
+	writeJSON(c, http.StatusOK, jsonType, viewInstance(res.Instance))
+}
+
+func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err error) {
+	_ = c.Error(err)
+	il.settings.log().LogAttrs(c.Request.Context(), slog.LevelError, "committed, but the application could not represent it",
+		slog.String("transition", t.ID), slog.String("route", c.FullPath()), slog.String("trace_id", traceID(c)), slog.String("error", err.Error()))
+}
+
+// wouldBe is the instance as the event would leave it.
+func wouldBe(res interlock.Result) interlock.Instance {
+	i, t := res.Instance, res.Transition
+	if i.State != t.To {
+		i.State, i.Since = t.To, t.Time
+	}
+	i.Version, i.UpdatedAt = t.Seq, t.Time
+	return i
+}
+
+// instanceView is an instance on the wire.
+type instanceView struct {
+	Machine   string         `json:"machine"`
+	ID        string         `json:"id"`
+	State     string         `json:"state"`
+	Version   int64          `json:"version"`
+	Facts     map[string]any `json:"facts"`
+	CreatedBy string         `json:"created_by"`
+	CreatedAt stamp          `json:"created_at"`
+	Since     stamp          `json:"since"`
+	UpdatedAt stamp          `json:"updated_at"`
+}
+
+func viewInstance(i interlock.Instance) instanceView {
+	facts := i.Facts
+	if facts == nil {
+		facts = map[string]any{}
+	}
+	return instanceView{i.Machine, i.ID, i.State, i.Version, facts, i.CreatedBy, stamp(i.CreatedAt), stamp(i.Since), stamp(i.UpdatedAt)}
+}
+
+// rowView is a row of history on the wire.
+type rowView struct {
+	ID               string         `json:"id"`
+	Seq              int64          `json:"seq"`
+	Event            string         `json:"event"`
+	From             string         `json:"from"`
+	To               string         `json:"to"`
+	Override         bool           `json:"override"`
+	Actor            string         `json:"actor"`
+	Person           string         `json:"person"`
+	OnBehalfOf       string         `json:"on_behalf_of,omitempty"`
+	OnBehalfOfPerson string         `json:"on_behalf_of_person,omitempty"`
+	Note             *string        `json:"note"` // null: none, or erased
+	Input            map[string]any `json:"input"`
+	Time             stamp          `json:"time"`
+	Revision         string         `json:"revision"`
+	Hash             string         `json:"hash"`
+}
+
+type historyView struct {
+	History    []rowView `json:"history"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
+// viewHistory takes one row more than fits, where there are more.
+func viewHistory(rows []interlock.Transition, limit int) historyView {
+	v := historyView{History: []rowView{}}
+	for i, t := range rows {
+		if i == limit {
+			next := strconv.FormatInt(rows[i-1].Seq, 10)
+			v.NextCursor = &next
+			break
+		}
+		row := rowView{
+			ID: t.ID, Seq: t.Seq, Event: t.Event, From: t.From, To: t.To, Override: t.Override,
+			Actor: t.Actor, Person: t.Person, OnBehalfOf: t.OnBehalfOf, OnBehalfOfPerson: t.OnBehalfOfPerson,
+			Input: t.Input, Time: stamp(t.Time), Revision: t.Revision, Hash: hex.EncodeToString(t.Hash),
+		}
+		if t.Note != "" {
+			row.Note = &t.Note
+		}
+		v.History = append(v.History, row)
+	}
+	return v
+}
+
+// stamp is a time on the wire: RFC 3339, UTC, always six digits of a second.
+type stamp time.Time
+
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000000Z"`)), nil
+}

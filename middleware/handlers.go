@@ -1,0 +1,235 @@
+package middleware
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
+)
+
+// Fire fires the event that the body names, {"event", "to"?, "note"?, "input"?},
+// and answers after the commit. `?dry_run=true` only decides.
+func (il *Interlock) Fire() gin.HandlerFunc {
+	return il.handler(spec{kind: fires}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		il.fire(c, g, actor, "")
+	})
+}
+
+// FireEvent fires this event; the body is {"to"?, "note"?, "input"?} or empty.
+func (il *Interlock) FireEvent(event string) gin.HandlerFunc {
+	return il.handler(spec{kind: fires, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		il.fire(c, g, actor, event)
+	})
+}
+
+func (il *Interlock) fire(c *gin.Context, g *Group, actor interlock.Actor, event string) {
+	req, err := il.request(c, g, event)
+	if err != nil {
+		WriteProblem(c, err)
+		return
+	}
+	res, err := il.gate.Fire(c.Request.Context(), actor, req)
+	if err != nil {
+		WriteProblem(c, err)
+		return
+	}
+	il.answer(c, res, nil, req.DryRun)
+}
+
+// Do fires the event with the application's own writes in the same transaction:
+// see [interlock.Do]. The body is that of FireEvent. The answer, after the
+// commit, is the handler's value, or what Fire answers when that is nil. The
+// handler's error rolls back: a [*Problem] is answered as it says, others by 500.
+func Do[Tx any](il *Interlock, event string, handler func(context.Context, Tx, interlock.Transition) (any, error)) gin.HandlerFunc {
+	return il.handler(spec{kind: fires, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		req, err := il.request(c, g, event)
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		res, value, err := interlock.Do(c.Request.Context(), il.gate, actor, req, handler)
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		il.answer(c, res, value, req.DryRun)
+	})
+}
+
+// Check lets the next handlers run if the event, with no note and no form, would
+// be allowed now. It promises nothing against races: by the time they run, state
+// and roles may have changed. What must not happen then belongs in Do.
+func (il *Interlock) Check(event string) gin.HandlerFunc {
+	return il.handler(spec{kind: checks, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		ref, err := il.ref(c, g)
+		if err == nil {
+			_, err = il.gate.Fire(c.Request.Context(), actor, interlock.Request{
+				Machine: ref.Machine, ID: ref.ID, Event: event, DryRun: true, RequestID: traceID(c),
+			})
+		}
+		if err != nil {
+			WriteProblem(c, err)
+		}
+	})
+}
+
+// Ungated marks a route that changes nothing that the machine guards, and why.
+func (il *Interlock) Ungated(why string) gin.HandlerFunc {
+	return il.handler(spec{kind: ungated, why: why}, nil)
+}
+
+// Available answers with the menu, {"events": […]}; `?denied=false` leaves out
+// what is denied.
+func (il *Interlock) Available() gin.HandlerFunc {
+	return il.handler(spec{kind: reads}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		ref, err := il.ref(c, g)
+		denied := true
+		if err == nil {
+			denied, err = flag(c, "denied", true)
+		}
+		var menu interlock.Menu
+		if err == nil {
+			menu, err = il.gate.Available(c.Request.Context(), actor, ref)
+		}
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		if !denied {
+			menu.Options = allowed(menu.Options)
+		}
+		respond(c, menu)
+	})
+}
+
+// allowed copies: a menu may be shared.
+func allowed(options []interlock.Option) []interlock.Option {
+	kept := []interlock.Option{}
+	for _, o := range options {
+		if !o.Allowed {
+			continue
+		}
+		targets := []interlock.Target{}
+		for _, t := range o.To {
+			if t.Allowed {
+				targets = append(targets, t)
+			}
+		}
+		o.To = targets
+		kept = append(kept, o)
+	}
+	return kept
+}
+
+// History answers with committed rows, oldest first: {"history": […],
+// "next_cursor"}; `?limit=` (1 to 200, default 50) and `?cursor=`.
+func (il *Interlock) History() gin.HandlerFunc {
+	return il.handler(spec{kind: reads}, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		ref, err := il.ref(c, g)
+		after, limit := int64(0), int64(50)
+		if err == nil {
+			after, err = number(c, "cursor", 0, 0, 1<<62)
+		}
+		if err == nil {
+			limit, err = number(c, "limit", limit, 1, 200)
+		}
+		var rows []interlock.Transition
+		if err == nil {
+			rows, err = il.gate.History(c.Request.Context(), actor, ref, after, int(limit)+1)
+		}
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		respond(c, viewHistory(rows, int(limit)))
+	})
+}
+
+// ref is the instance that the route is about.
+func (il *Interlock) ref(c *gin.Context, g *Group) (interlock.Ref, error) {
+	id := c.Param(il.cfg.Param)
+	if !interlock.ValidID(id) {
+		return interlock.Ref{}, &interlock.Refusal{
+			Stage: interlock.StageInput, Code: "id_invalid",
+			Message: "An id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit.",
+		}
+	}
+	return interlock.Ref{Machine: g.machine, ID: id}, nil
+}
+
+// conditions would have to hold in the commit, which doesn't know them: who
+// sends one must not believe that it did.
+var conditions = []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "Idempotency-Key"}
+
+// request reads what is asked; event is "" when the body names it.
+func (il *Interlock) request(c *gin.Context, g *Group, event string) (interlock.Request, error) {
+	ref, err := il.ref(c, g)
+	if err != nil {
+		return interlock.Request{}, err
+	}
+	req := interlock.Request{Machine: ref.Machine, ID: ref.ID, Event: event, RequestID: traceID(c)}
+	for _, name := range conditions {
+		if len(c.Request.Header.Values(name)) > 0 {
+			return req, &Problem{Code: codeMalformed, Detail: name + " is not supported here, and would not hold."}
+		}
+	}
+	if req.DryRun, err = flag(c, "dry_run", false); err != nil {
+		return req, err
+	}
+	var body struct {
+		To    string         `json:"to"`
+		Note  string         `json:"note"`
+		Input map[string]any `json:"input"`
+	}
+	if event != "" {
+		_, err = decode(c, &body, true)
+	} else {
+		var named struct {
+			Event string         `json:"event"`
+			To    string         `json:"to"`
+			Note  string         `json:"note"`
+			Input map[string]any `json:"input"`
+		}
+		err = DecodeJSON(c, &named)
+		if err == nil && named.Event == "" {
+			err = &Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: "/event", Message: "is missing"}}}
+		}
+		req.Event, body.To, body.Note, body.Input = named.Event, named.To, named.Note, named.Input
+	}
+	req.To, req.Note, req.Input = body.To, body.Note, body.Input
+	return req, err
+}
+
+// flag reads a parameter of the query that is true or false, once.
+func flag(c *gin.Context, name string, standard bool) (bool, error) {
+	values := c.QueryArray(name)
+	switch {
+	case len(values) == 0:
+		return standard, nil
+	case len(values) == 1 && (values[0] == "true" || values[0] == "false"):
+		return values[0] == "true", nil
+	}
+	return false, &Problem{Code: codeMalformed, Detail: fmt.Sprintf("Want %s=true or %s=false, once.", name, name)}
+}
+
+func number(c *gin.Context, name string, standard, low, high int64) (int64, error) {
+	values := c.QueryArray(name)
+	if len(values) == 0 {
+		return standard, nil
+	}
+	n, err := strconv.ParseInt(values[0], 10, 64)
+	if len(values) > 1 || err != nil || n < low || n > high {
+		return 0, &Problem{Code: codeMalformed, Detail: fmt.Sprintf("Want %s once, a whole number from %d to %d.", name, low, high)}
+	}
+	return n, nil
+}
+
+func respond(c *gin.Context, body any) {
+	c.Header("Cache-Control", "no-store")
+	writeJSON(c, http.StatusOK, jsonType, body)
+}
