@@ -35,14 +35,14 @@ func decode(c *gin.Context, v any, optional bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if len(body) == 0 && optional {
+	switch {
+	case len(body) == 0 && optional:
 		return false, nil
+	case len(body) == 0:
+		return false, &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
 	}
 	if err := checkMedia(c.Request.Header); err != nil {
 		return false, err
-	}
-	if len(body) == 0 {
-		return false, &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
 	}
 	if err := checkShape(body); err != nil {
 		return false, err
