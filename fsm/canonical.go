@@ -1,11 +1,11 @@
 package fsm
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strings"
 	"unicode"
 )
 
@@ -134,7 +134,7 @@ func (c *compiler) canonicalEvent(e *eventDecl, input *Schema) object {
 	}
 	o.addList("checks", sortedNames(e.checks))
 	o.addMeta(e.meta)
-	transitions := make([]any, len(e.transitions))
+	transitions := make([]json.RawMessage, len(e.transitions))
 	for i, t := range e.transitions {
 		edge := object{{"from", canonicalOrigin(t.from)}}
 		if t.stay {
@@ -145,12 +145,10 @@ func (c *compiler) canonicalEvent(e *eventDecl, input *Schema) object {
 		edge.addList("requires", sortedNames(t.requires))
 		edge.addList("checks", sortedNames(t.checks))
 		edge.addMeta(t.meta)
-		transitions[i] = edge
+		transitions[i] = appendJSON(nil, edge)
 	}
 	// The order of transitions has no meaning; their text orders them.
-	slices.SortFunc(transitions, func(a, b any) int {
-		return strings.Compare(string(appendJSON(nil, a)), string(appendJSON(nil, b)))
-	})
+	slices.SortFunc(transitions, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
 	o.add("transitions", transitions)
 	return o
 }
@@ -175,6 +173,8 @@ func appendJSON(b []byte, value any) []byte {
 	case json.RawMessage:
 		return append(b, v...)
 	case []string:
+		return appendList(b, v)
+	case []json.RawMessage:
 		return appendList(b, v)
 	case []any:
 		return appendList(b, v)
