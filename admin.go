@@ -295,20 +295,20 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if err := g.commit(ctx, c); err != nil {
 		return none, err
 	}
-	g.floor(ctx, epoch, c.Actor.Next)
+	g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
 	return c.Actor.Next, nil
 }
 
 // floor makes the cache refuse what is older than the change, before the answer;
 // a cache that doesn't answer costs at most its own limit, and commits are safe
 // without it.
-func (g *Gate) floor(ctx context.Context, epoch string, a ActorRecord) {
+func (g *Gate) floor(ctx context.Context, epoch string, key CacheKey, version int64) {
 	if g.cfg.Cache == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := g.cfg.Cache.Floor(ctx, epoch, []CacheEntry{{Key: actorKey(a.Tenant, a.ID), Version: a.Version}}); err != nil {
-		g.log.WarnContext(ctx, "interlock: an actor's cached facts could not be dropped; menus may show the old until they expire", "error", err)
+	if err := g.cfg.Cache.Floor(ctx, epoch, []CacheEntry{{Key: key, Version: version}}); err != nil {
+		g.log.WarnContext(ctx, "interlock: cached facts could not be dropped; menus may show the old until they expire", "error", err)
 	}
 }

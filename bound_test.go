@@ -183,3 +183,16 @@ func TestCreateWith(t *testing.T) {
 	fire(t, a.Gate, employee("erin"), "7", "submit")
 	require.Equal(t, "submitted", a.status(t))
 }
+
+func TestReadAfterDoSeesIt(t *testing.T) {
+	cache := newCache()
+	a := newApp(t, func(c *interlock.Config) { c.Cache = cache })
+	a.exec(t, `INSERT INTO loans VALUES (7, 'created', 1000)`)
+	fire(t, a.Gate, employee("erin"), "7", "submit")
+	cache.has(t, instKey("7"), 2)
+	_, _, err := interlock.Do(t.Context(), a.Gate, employee("erin"), interlock.Request{Machine: "loan", ID: "7", Event: "review"}, book)
+	require.NoError(t, err)
+	inst, err := a.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "7"})
+	require.NoError(t, err)
+	require.Equal(t, "reviewed", inst.State, "what the handler may have changed is read again")
+}

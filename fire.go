@@ -240,6 +240,8 @@ func (g *Gate) committed(ctx context.Context, f *facts, q *question, c *Commit, 
 	}
 	if keep {
 		g.cachePut(&after)
+	} else {
+		g.floor(ctx, f.epoch, instanceKey(after.stored.Tenant, Ref{after.stored.Machine, after.stored.ID}), after.stored.Version)
 	}
 	t := c.Instance.Record.Transition
 	g.tell(ctx, t)
