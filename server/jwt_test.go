@@ -347,7 +347,7 @@ func TestJWTConfig(t *testing.T) {
 		"too short": func(c *server.JWTConfig) {
 			c.KeySet = keySet(fmt.Sprintf(`{"kty":"oct","alg":"HS256","k":%q}`, b64(make([]byte, 31))))
 		},
-		"too small": func(c *server.JWTConfig) {
+		"at least 2048": func(c *server.JWTConfig) {
 			c.KeySet = keySet(fmt.Sprintf(`{"kty":"RSA","alg":"RS256","n":%q,"e":"AQAB"}`, b64(small.N.Bytes())))
 		},
 		"it is no key for": func(c *server.JWTConfig) { c.KeySet = []byte(strings.Replace(string(c.KeySet), "ES256", "RS256", 1)) },

@@ -7,10 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -88,12 +89,31 @@ impossible if input.instance.version < 0
 
 // world is a server over a store, asked as the demonstration's users.
 type world struct {
-	t      *testing.T
-	gate   *interlock.Gate
-	server *server.Server
-	http   *httptest.Server
-	check  *contract
-	log    *bytes.Buffer
+	t       *testing.T
+	gate    *interlock.Gate
+	server  *server.Server
+	url     string
+	check   *contract
+	metrics *server.Metrics
+	log     *record
+}
+
+// record is a log that may be read while it is written.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 type stores map[string]func(*testing.T) interlock.Store
@@ -152,11 +172,11 @@ var users = map[string]interlock.Actor{
 func newWorld(t *testing.T, st interlock.Store) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, log: &bytes.Buffer{}}
+	w := &world{t: t, log: &record{}}
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
-	metrics := server.NewMetrics()
+	w.metrics = server.NewMetrics()
 	var err error
-	w.gate, err = interlock.New(interlock.Config{Machines: machines(t), Policy: rules(t), Store: st, Observer: metrics, Logger: logger})
+	w.gate, err = interlock.New(interlock.Config{Machines: machines(t), Policy: rules(t), Store: st, Observer: w.metrics, Logger: logger})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.gate.Close(ctx)) })
 	require.NoError(t, w.gate.Bootstrap(ctx, "", "adam"))
@@ -166,14 +186,28 @@ func newWorld(t *testing.T, st interlock.Store) *world {
 		require.NoError(t, err)
 	}
 	w.server, err = server.New(server.Config{
-		Gate: w.gate, Identity: server.DemoIdentity(users), Metrics: metrics, Logger: logger,
+		Gate: w.gate, Identity: server.DemoIdentity(users), Metrics: w.metrics, Logger: logger,
 		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}},
 	})
 	require.NoError(t, err)
-	w.http = httptest.NewServer(w.server.Handler())
-	t.Cleanup(w.http.Close)
-	w.check = newContract(t, w.http.URL)
+	w.url = serve(t, w.server)
+	w.check = newContract(t, w.url)
 	return w
+}
+
+// serve runs a server on a free port until the test ends.
+func serve(t *testing.T, s *server.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own server
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	return "http://" + l.Addr().String()
 }
 
 // answered is an answer with its body read and, where it is JSON, decoded.
@@ -188,7 +222,7 @@ func (a answered) code() string { s, _ := a.json["code"].(string); return s }
 // ask sends a request and holds the answer against the document. user "" asks as nobody.
 func (w *world) ask(user, method, path, body string, headers ...string) answered {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.http.URL+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
 	require.NoError(w.t, err)
 	if body == "" {
 		req.Body, req.ContentLength = nil, 0
