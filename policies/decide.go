@@ -58,7 +58,7 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	}
 	var trace *tracer
 	if q.Trace {
-		trace = &tracer{}
+		trace = newTracer()
 	}
 	result, err := r.evaluate(ctx, m, prepared, evaluation{input: input, now: time.Unix(0, q.Input.Now.NS).UTC(), trace: trace})
 	if err != nil {

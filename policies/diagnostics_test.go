@@ -106,6 +106,24 @@ guarded if {
 	is_number(input.instance.facts.rating)
 	input.instance.facts.rating > 3
 }`),
+	"negations": loanAnd(`a if not input.instance.facts.amount > 1000
+
+b if not violation
+
+violation if over(input.instance.facts.amount)
+
+over(x) if x > 1000
+
+c if not input.transition.override
+
+d if not "manager" in input.actor.roles
+
+e if {
+	amount := input.instance.facts.amount
+	not amount > 1000
+}
+
+f if not input.actor.claims.suspended`),
 	"unused_packages": {"loan.rego": loanRules, "x.rego": "package interlock.machine.laon\n\nx if input.note == \"\"\n", "y.rego": "package interlock.lib.mine\n\nx := 1\n"},
 	"constant_checks": {"loan.rego": "package interlock.machine.loan\n\n# METADATA\n# title: t\nfour_eyes := true\n\nwithin_limit := \"yes\"\n\nowner if true\n"},
 }

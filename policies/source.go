@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing/fstest"
 	"time"
+	_ "time/tzdata" // business hours know their zones in an image without files, too
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"

@@ -1,54 +1,111 @@
 package policies
 
 import (
-	"bytes"
+	"fmt"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 const (
-	maxTraceEvents = 2000
-	maxTraceLine   = 500
+	maxTraceSteps = 2000
+	maxTraceLine  = 500
 )
 
-// tracer keeps the first events and counts the rest. A nil tracer has no lines.
+// tracer writes a line a step, the first ones only. A nil tracer has no lines.
 type tracer struct {
-	events  []*topdown.Event
-	dropped int
+	steps   []string
+	dropped bool
+	depth   map[uint64]int // by the engine's query id
 }
+
+func newTracer() *tracer { return &tracer{depth: map[uint64]int{}} }
 
 func (t *tracer) Enabled() bool               { return true }
 func (t *tracer) Config() topdown.TraceConfig { return topdown.TraceConfig{PlugLocalVars: true} }
 
-// TraceEvent leaves out the gate's own query, and the steps that only repeat
-// others: a reader follows rules entered, expressions evaluated, what failed.
+// TraceEvent leaves out the gate's own query and the engine's bookkeeping: a
+// reader follows rules entered and left, what was asked, and what failed with
+// which values.
 func (t *tracer) TraceEvent(e topdown.Event) {
-	if e.Op == topdown.UnifyOp || e.Op == topdown.RedoOp || e.Location == nil || e.Location.File == "" {
+	if t.dropped || e.Location == nil || e.Location.File == "" {
 		return
 	}
-	if len(t.events) == maxTraceEvents {
-		t.dropped++
+	depth, ok := t.depth[e.QueryID]
+	if !ok {
+		if parent, ok := t.depth[e.ParentID]; ok {
+			depth = parent + 1
+		}
+		t.depth[e.QueryID] = depth
+	}
+	what := step(&e)
+	if what == "" {
 		return
 	}
-	t.events = append(t.events, &e)
+	line := fmt.Sprintf("%s:%d %s%s", e.Location.File, e.Location.Row, strings.Repeat("  ", min(depth, 20)), what)
+	if len(line) > maxTraceLine {
+		line = strings.ToValidUTF8(line[:maxTraceLine], "") + "…"
+	}
+	switch n := len(t.steps); {
+	case n > 0 && t.steps[n-1] == line: // one expression is several to the engine
+	case n == maxTraceSteps:
+		t.dropped = true
+	default:
+		t.steps = append(t.steps, line)
+	}
 }
 
-// lines are a step each, with file and line.
-func (t *tracer) lines() []string {
-	if t == nil {
-		return nil
+func step(e *topdown.Event) string {
+	if r, ok := e.Node.(*ast.Rule); ok {
+		switch e.Op {
+		case topdown.EnterOp:
+			return "enter " + ruleName(r)
+		case topdown.ExitOp:
+			return "leave " + ruleName(r) + ", defined"
+		case topdown.FailOp:
+			return "leave " + ruleName(r) + ", undefined"
+		}
+		return ""
 	}
-	var b bytes.Buffer
-	topdown.PrettyTraceWithLocation(&b, t.events)
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	for i, l := range lines {
-		if len(l) > maxTraceLine {
-			lines[i] = strings.ToValidUTF8(l[:maxTraceLine], "") + "…"
+	x, ok := e.Node.(*ast.Expr)
+	if !ok {
+		return ""
+	}
+	text := strings.Join(strings.Fields(string(e.Location.Text)), " ")
+	switch e.Op {
+	case topdown.EvalOp:
+		return "ask " + text
+	case topdown.FailOp:
+		return "fail " + text + values(e, x)
+	}
+	return ""
+}
+
+// values are what a failed expression was asked of.
+func values(e *topdown.Event, x *ast.Expr) string {
+	if !x.IsCall() || e.Locals == nil {
+		return ""
+	}
+	var out []string
+	for _, o := range x.Operands() {
+		v := o.Value
+		if bound := e.Locals.Get(v); bound != nil {
+			v = bound
+		}
+		if _, free := v.(ast.Var); !free {
+			out = append(out, v.String())
 		}
 	}
-	if t.dropped > 0 {
-		lines = append(lines, "… and more steps")
+	return "   with " + strings.Join(out, ", ")
+}
+
+func (t *tracer) lines() []string {
+	switch {
+	case t == nil:
+		return nil
+	case t.dropped:
+		return append(t.steps, "… and more steps")
 	}
-	return lines
+	return t.steps
 }
