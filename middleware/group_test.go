@@ -88,6 +88,17 @@ func TestMisconfigured(t *testing.T) {
 	require.ErrorContains(t, a.il.Validate(), `no machine "dok"; it has doc`)
 	is(t, a.ask("POST", "/docs/d1/send", "ann writer", ""), 500, "misconfigured")
 
+	// Hidden in a handler of the application's.
+	a = newApp(t, nil)
+	docs = a.il.Group(a.router.Group("/docs/:id"), "doc")
+	other := New(a.gate, Config{Actor: func(*gin.Context) (interlock.Actor, error) {
+		return interlock.Actor{ID: "any", Roles: []string{"boss"}}, nil
+	}}).FireEvent("send")
+	docs.POST("/send", a.il.Check("send"), func(c *gin.Context) { other(c) })
+	require.NoError(t, a.il.Validate())
+	is(t, a.ask("POST", "/docs/d1/send", "ann writer", ""), 500, "misconfigured")
+	assert.Equal(t, "draft", a.state())
+
 	a = newApp(t, nil)
 	docs = a.il.Group(a.router.Group("/docs/:doc"), "doc")
 	docs.POST("/send", a.il.FireEvent("send"))

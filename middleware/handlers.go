@@ -21,6 +21,7 @@ func (il *Interlock) Fire() gin.HandlerFunc {
 }
 
 // FireEvent fires this event; the body is {"to"?, "note"?, "input"?} or empty.
+// With event "" it is Fire.
 func (il *Interlock) FireEvent(event string) gin.HandlerFunc {
 	return il.handler(spec{kind: fires, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
 		il.fire(c, g, actor, event)
@@ -42,7 +43,8 @@ func (il *Interlock) fire(c *gin.Context, g *Group, actor interlock.Actor, event
 }
 
 // Do fires the event with the application's own writes in the same transaction:
-// see [interlock.Do]. The body is that of FireEvent. The answer, after the
+// see [interlock.Do]. The body is that of FireEvent; with event "" it is that of
+// Fire, and names the event. The answer, after the
 // commit, is the handler's value, or what Fire answers when that is nil. The
 // handler's error rolls back: a [*Problem] is answered as it says, others by 500.
 func Do[Tx any](il *Interlock, event string, handler func(context.Context, Tx, interlock.Transition) (any, error)) gin.HandlerFunc {
