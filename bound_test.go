@@ -85,6 +85,8 @@ func TestDriftIsRefused(t *testing.T) {
 	// A row that was never adopted is adopted in the initial state only.
 	_, err = a.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "8", Event: "approve"})
 	refusal(t, err, interlock.StageConflict, "drift")
+	_, err = a.Get(t.Context(), manager("mark"), interlock.Ref{Machine: "loan", ID: "8"})
+	refusal(t, err, interlock.StageConflict, "drift") // nothing vouches for its state, so it isn't said
 }
 
 func TestFactColumnsAreReadInTheCommit(t *testing.T) {

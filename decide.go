@@ -55,13 +55,18 @@ func (d *decider) decide(ctx context.Context) ruling {
 	if d.q.op == opCreate {
 		return d.create(ctx)
 	}
-	if no := d.readable(ctx); no != nil || d.q.op == opRead {
+	if no := d.readable(ctx); no != nil {
 		return d.no(no)
+	}
+	if d.q.op == opRead && d.f.adopted() {
+		return d.no(nil)
 	}
 	if no := d.standing(); no != nil {
 		return d.no(no)
 	}
 	switch d.q.op {
+	case opRead:
+		return d.no(nil) // of a row that history doesn't know: only in the initial state
 	case opMenu:
 		return d.menu(ctx)
 	case opFacts:
