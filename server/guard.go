@@ -129,7 +129,8 @@ func (s *Server) recover(c *gin.Context) {
 	c.Next()
 }
 
-// admit turns requests away while the server drains, and those with a bad path.
+// admit turns requests away while the server drains, and those that could be
+// read in two ways.
 func (s *Server) admit(c *gin.Context) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
@@ -144,6 +145,12 @@ func (s *Server) admit(c *gin.Context) {
 		c.Writer.Header().Del("Allow")
 		middleware.WriteProblem(c, &middleware.Problem{Code: codeMalformed, Detail: why})
 		return
+	}
+	if route != "" {
+		if err := plain(c.Request); err != nil {
+			middleware.WriteProblem(c, err)
+			return
+		}
 	}
 	c.Next()
 }

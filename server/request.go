@@ -25,12 +25,12 @@ const (
 	mediaPatch   = "application/merge-patch+json"
 )
 
-// as wraps a handler that needs to know who asks.
+// as wraps a handler that needs to know who asks: Identify stands before it.
 func (s *Server) as(handle func(*gin.Context, interlock.Actor) error) gin.HandlerFunc {
 	return s.open(func(c *gin.Context) error {
-		actor, err := s.identify(c)
-		if err != nil {
-			return err
+		actor, ok := middleware.ActorFrom(c)
+		if !ok {
+			return errors.New("a route that nobody is identified for")
 		}
 		return handle(c, actor)
 	})
@@ -39,11 +39,7 @@ func (s *Server) as(handle func(*gin.Context, interlock.Actor) error) gin.Handle
 // open wraps a handler for everybody. Every error becomes an answer here.
 func (s *Server) open(handle func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		err := plain(c.Request)
-		if err == nil {
-			err = handle(c)
-		}
-		if err != nil {
+		if err := handle(c); err != nil {
 			middleware.WriteProblem(c, err)
 		}
 	}

@@ -69,7 +69,9 @@ func TestLoanStory(t *testing.T) {
 		assert.Equal(w.t, "unknown_event", w.must(409, "mark", "POST", path+"/events", `{"event":"steal"}`).code())
 
 		dry := w.must(200, "evan", "POST", path+"/events?dry_run=true", `{"event":"approve"}`)
-		assert.Equal(w.t, read.raw, dry.raw, "a dry run changes nothing")
+		assert.Equal(w.t, "approved", dry.json["state"], "as the event would leave it")
+		assert.Equal(w.t, json.Number("5"), dry.json["version"])
+		assert.Equal(w.t, read.raw, w.must(200, "erin", "GET", path, "").raw, "a dry run changes nothing")
 		assert.Empty(w.t, dry.Header.Get("Interlock-Transition"))
 		assert.Empty(w.t, dry.Header.Get("ETag"))
 		w.must(403, "erin", "POST", path+"/events?dry_run=true", `{"event":"approve"}`)

@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/middleware"
 )
 
 // Config makes a [Server]. Gate and Identity are required.
@@ -112,7 +113,8 @@ func (s *Server) routes() *gin.Engine {
 	e.GET("/docs", s.open(s.docs))
 	e.GET("/problems/:code", s.open(s.problemPage))
 
-	v1 := e.Group("/v1")
+	il := middleware.New(s.gate, middleware.Config{Actor: s.identify, Logger: s.log})
+	v1 := e.Group("/v1", il.Identify())
 	v1.GET("/machines", s.as(s.listMachines))
 	v1.GET("/machines/:machine", s.as(s.getMachine))
 	v1.GET("/machines/:machine/graph", s.as(s.drawMachine))
