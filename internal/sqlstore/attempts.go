@@ -37,7 +37,7 @@ func (s *Store) AddAttempts(ctx context.Context, attempts []interlock.Attempt, c
 	slices.SortFunc(counts, func(a, b interlock.AttemptCount) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Machine, b.Machine), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Code, b.Code))
 	})
-	return s.retry(ctx, func() error {
+	return s.Retry(ctx, func() error {
 		return s.db.InTx(ctx, func(tx Tx) error { return s.addAttempts(ctx, tx, attempts, counts, keep) })
 	})
 }
@@ -45,11 +45,14 @@ func (s *Store) AddAttempts(ctx context.Context, attempts []interlock.Attempt, c
 func (s *Store) addAttempts(ctx context.Context, tx Conn, attempts []interlock.Attempt, counts []interlock.AttemptCount, keep int) error {
 	touched := map[[3]string]bool{}
 	for _, a := range attempts {
+		for _, text := range []*string{&a.Machine, &a.Instance, &a.Event, &a.To, &a.State, &a.Actor, &a.Person, &a.Code, &a.Revision} {
+			*text = clean(*text)
+		}
 		body, err := Encode(a)
 		if err != nil {
 			return fmt.Errorf("attempt: %w", err)
 		}
-		key := [3]string{clean(a.Tenant), clean(a.Machine), clean(a.Instance)}
+		key := [3]string{clean(a.Tenant), a.Machine, a.Instance}
 		touched[key] = true
 		if _, err := tx.Exec(ctx, s.q.addAttempt, key[0], key[1], key[2], body); err != nil {
 			return fmt.Errorf("attempt: %w", err)

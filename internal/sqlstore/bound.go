@@ -16,6 +16,7 @@ type Binding = interlock.Binding
 // table's alias b. Match and MatchTenant compare with the text expression
 // they are given, by index where there is one, and by bytes.
 type Columns struct {
+	Table       string                // quoted, qualified
 	State       string                // text
 	SetState    func(v string) string // the text expression v as the column's type
 	Facts       string                // one JSON object as text
@@ -58,21 +59,24 @@ func CheckBinding(b Binding) error {
 		names = append(names, b.Tenant)
 	}
 	for _, n := range names {
-		if !identifier(n) {
-			return fmt.Errorf("binding of machine %s: %q is not a name of a table or column: want letters, digits and _, at most 63, no digit first", b.Machine, n)
+		if err := CheckName(n); err != nil {
+			return fmt.Errorf("binding of machine %s: %w", b.Machine, err)
 		}
 	}
 	return nil
 }
 
-func identifier(s string) bool {
+// CheckName tells whether s may name a schema, table or column.
+func CheckName(s string) error {
+	ok := s != "" && len(s) <= 63
 	for i, c := range s {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
+		ok = ok && (letter || i > 0 && '0' <= c && c <= '9')
 	}
-	return s != "" && len(s) <= 63
+	if !ok {
+		return fmt.Errorf("%q is not a name: want letters, digits and _, at most 63, no digit first", s)
+	}
+	return nil
 }
 
 // Quote quotes a name, or both parts of schema.name.
@@ -111,7 +115,7 @@ func (s *Store) binding(ctx context.Context, c Conn, machine string) (*bound, er
 		return nil, fmt.Errorf("machine %s, bound to table %s: %w", machine, b.Table, err)
 	}
 	r := &bound{Binding: b, cols: cols}
-	table := Quote(b.Table) + " b"
+	table := cols.Table + " b"
 	where := cols.Match("$1")
 	if b.Tenant != "" {
 		where += " AND " + cols.MatchTenant("$2")
@@ -120,7 +124,7 @@ func (s *Store) binding(ctx context.Context, c Conn, machine string) (*bound, er
 	}
 	r.lock = "SELECT 1 FROM " + table + " WHERE " + where + " " + s.d.Update
 	r.read = "SELECT " + cols.State + ", " + cols.Facts + " FROM " + table + " WHERE " + where + " " + s.d.Update
-	r.update = "UPDATE " + Quote(b.Table) + " AS b SET " + Quote(b.State) + " = " + cols.SetState("$3") + " WHERE " + where
+	r.update = "UPDATE " + cols.Table + " AS b SET " + Quote(b.State) + " = " + cols.SetState("$3") + " WHERE " + where
 	join := " LEFT JOIN " + table + " ON " + cols.Match("r.bid")
 	if b.Tenant != "" {
 		join += " AND " + cols.MatchTenant("r.btenant")

@@ -82,7 +82,29 @@ func Check(c *interlock.Commit) error {
 		return errors.New("commit: Bound without Instance")
 	}
 	tenant := tenantOf(c)
+	if c.Instance != nil {
+		n, rec := &c.Instance.Next, &c.Instance.Record
+		if n.Version != c.Instance.PrevVersion+1 || !recordIs(rec, n.Tenant, n.Machine, n.ID, n.Version) {
+			return fmt.Errorf("commit: %s/%s: version %d after %d with the record %s/%s, row %d", n.Machine, n.ID, n.Version, c.Instance.PrevVersion, rec.Machine, rec.Instance, rec.Seq)
+		}
+	}
+	for _, a := range actorChanges(c) {
+		n, rec := &a.Next, &a.Record
+		if n.Version != a.PrevVersion+1 || !recordIs(rec, n.Tenant, interlock.ActorMachine, n.ID, n.Version) {
+			return fmt.Errorf("commit: actor %s: version %d after %d with the record %s/%s, row %d", n.ID, n.Version, a.PrevVersion, rec.Machine, rec.Instance, rec.Seq)
+		}
+	}
 	texts := []string{c.Epoch, c.Revision.ID, tenant}
+	if c.Instance != nil {
+		n := &c.Instance.Next
+		texts = append(append(texts, n.ID, n.Machine, n.State, n.CreatedBy), recordTexts(&c.Instance.Record)...)
+	}
+	for _, a := range actorChanges(c) {
+		texts = append(append(texts, a.Next.ID, a.Next.Person), recordTexts(&a.Record)...)
+	}
+	if c.Bound != nil {
+		texts = append(texts, c.Bound.To)
+	}
 	for i, a := range c.Actors {
 		if i > 0 && c.Actors[i-1].ID >= a.ID {
 			return fmt.Errorf("commit: actors must be sorted by id, each once: %q stands before %q", c.Actors[i-1].ID, a.ID)
@@ -99,6 +121,28 @@ func Check(c *interlock.Commit) error {
 		return errors.New("commit: a text holds NUL or invalid UTF-8")
 	}
 	return nil
+}
+
+func recordIs(r *interlock.Record, tenant, machine, id string, seq int64) bool {
+	return r.Tenant == tenant && r.Machine == machine && r.Instance == id && r.Seq == seq
+}
+
+func recordTexts(r *interlock.Record) []string {
+	return []string{r.ID, r.Event, r.From, r.To, r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, r.Revision, r.Note}
+}
+
+// actorChanges are all actors that the commit writes.
+func actorChanges(c *interlock.Commit) []*interlock.ActorChange {
+	var out []*interlock.ActorChange
+	for _, a := range c.Actors {
+		if a.Change != nil {
+			out = append(out, a.Change)
+		}
+	}
+	if c.Actor != nil {
+		out = append(out, c.Actor)
+	}
+	return out
 }
 
 // Apply checks every predicate and writes, within tx; the caller rolls back on
@@ -264,8 +308,8 @@ func (s *Store) checkRules(ctx context.Context, tx Conn, c *interlock.Commit) er
 	return nil
 }
 
-// instanceArgs are the parameters of insertInstance and, up to there, of updateInstance.
-func instanceArgs(ch *interlock.InstanceChange) ([]any, error) {
+// InstanceArgs are the parameters of insertInstance and, up to there, of updateInstance.
+func InstanceArgs(ch *interlock.InstanceChange) ([]any, error) {
 	n := &ch.Next
 	actors := n.Actors
 	if actors == nil {
@@ -286,7 +330,7 @@ func instanceArgs(ch *interlock.InstanceChange) ([]any, error) {
 }
 
 func (s *Store) applyInstance(ctx context.Context, tx Conn, ch *interlock.InstanceChange) error {
-	args, err := instanceArgs(ch)
+	args, err := InstanceArgs(ch)
 	if err != nil {
 		return err
 	}
@@ -370,13 +414,14 @@ func hasTexts(r *interlock.Record) bool {
 	return r.Note != "" || r.Input != nil || r.Facts != nil || len(r.Salt) > 0
 }
 
-func recordArgs(r *interlock.Record) []any {
+// RecordArgs are the parameters of insertHistory.
+func RecordArgs(r *interlock.Record) []any {
 	return []any{r.Tenant, r.Machine, r.Instance, r.Seq, r.ID, r.Event, r.From, r.To, r.Override,
 		r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, micros(r.Time), r.Revision, bytesOf(r.Hash), bytesOf(r.Prev), bytesOf(r.Bytes), hasTexts(r)}
 }
 
-// textArgs are the note, the input ("" for none), the facts ("" for none) and the salt.
-func textArgs(r *interlock.Record) (note, input, facts string, salt []byte, err error) {
+// TextArgs are the note, the input ("" for none), the facts ("" for none) and the salt.
+func TextArgs(r *interlock.Record) (note, input, facts string, salt []byte, err error) {
 	if r.Input != nil {
 		if input, err = Encode(r.Input); err != nil {
 			return "", "", "", nil, fmt.Errorf("input: %w", err)
@@ -391,13 +436,13 @@ func textArgs(r *interlock.Record) (note, input, facts string, salt []byte, err 
 }
 
 func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
-	if _, err := tx.Exec(ctx, s.q.insertHistory, recordArgs(r)...); err != nil {
+	if _, err := tx.Exec(ctx, s.q.insertHistory, RecordArgs(r)...); err != nil {
 		return fmt.Errorf("history of %s/%s, row %d: %w", r.Machine, r.Instance, r.Seq, err)
 	}
 	if !hasTexts(r) {
 		return nil
 	}
-	note, input, facts, salt, err := textArgs(r)
+	note, input, facts, salt, err := TextArgs(r)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -11,8 +12,11 @@ import (
 	"unicode/utf8"
 )
 
+var errUTF8 = errors.New("a text is not valid UTF-8")
+
 // Encode is the one JSON form of a value: keys sorted, nothing escaped for
-// HTML, no white space. A nil map or slice is "null".
+// HTML, no white space. A nil map or slice is "null". Invalid UTF-8 is an
+// error, for what is read again would be another text.
 func Encode(v any) (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -20,7 +24,27 @@ func Encode(v any) (string, error) {
 	if err := e.Encode(v); err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
+	text := strings.TrimSuffix(b.String(), "\n")
+	if replaced(text) {
+		return "", errUTF8
+	}
+	return text, nil
+}
+
+// replaced tells whether encoding/json put an escaped U+FFFD in place of bytes
+// that no text is; a true U+FFFD stands there as itself.
+func replaced(text string) bool {
+	for {
+		i := strings.Index(text, `\ufffd`)
+		if i < 0 {
+			return false
+		}
+		slashes := len(text[:i]) - len(strings.TrimRight(text[:i], `\`))
+		if slashes%2 == 0 {
+			return true
+		}
+		text = text[i+1:]
+	}
 }
 
 // encodeMap is Encode with {} for a nil map.

@@ -15,8 +15,10 @@ const revisionLockSQL = `SELECT id, status FROM il.revision WHERE machine = $1 O
 
 const retireSQL = `UPDATE il.revision SET status = $2, until_us = NOW_US + $3 WHERE machine = $1 AND status = 'active'`
 
+// A clock may stand still between two: the newer one has the later time all the same.
 const putRevisionSQL = `INSERT INTO il.revision (machine, id, states, status, since_us, until_us)
-	VALUES ($1, $2, $3, $4, NOW_US, NOW_US + $5)
+	SELECT $1, $2, $3, $4, CASE WHEN last < NOW_US THEN NOW_US ELSE last + 1 END, NOW_US + $5
+	FROM (SELECT coalesce(max(since_us), 0) AS last FROM il.revision WHERE machine = $1) newest WHERE true
 	ON CONFLICT (machine, id) DO UPDATE SET states = excluded.states, status = excluded.status,
 		since_us = excluded.since_us, until_us = excluded.until_us`
 
@@ -40,7 +42,7 @@ func (s *Store) register(ctx context.Context, r interlock.Revision, status strin
 	if err != nil {
 		return err
 	}
-	err = s.retry(ctx, func() error {
+	err = s.Retry(ctx, func() error {
 		return s.db.InTx(ctx, func(tx Tx) error { return s.registerIn(ctx, tx, r, states, status, max(grace, 0)) })
 	})
 	if err != nil {

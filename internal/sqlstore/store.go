@@ -81,14 +81,14 @@ func (s *Store) Epoch(ctx context.Context) (string, error) {
 
 // Commit is interlock.Store's, in a transaction of its own.
 func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
-	return s.retry(ctx, func() error {
+	return s.Retry(ctx, func() error {
 		return s.db.InTx(ctx, func(tx Tx) error { return s.Apply(ctx, tx, c) })
 	})
 }
 
-// retry runs a transaction again, at most twice, when the database itself gave
+// Retry runs a transaction again, at most twice, when the database itself gave
 // it up in favour of another: certainly nothing was written then.
-func (s *Store) retry(ctx context.Context, run func() error) error {
+func (s *Store) Retry(ctx context.Context, run func() error) error {
 	var err error
 	for try := range 3 {
 		if try > 0 {

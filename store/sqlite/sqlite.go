@@ -20,7 +20,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -40,6 +39,7 @@ type Store struct {
 	reader   *sql.DB
 	writer   *sql.DB // nil when read-only
 	lock     *os.File
+	folder   string // of ":memory:", removed by Close
 	commits  group
 	readOnly bool
 }
@@ -72,11 +72,9 @@ func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// memories tells the in-memory databases of one process apart.
-var memories atomic.Int64
-
 // Open opens or creates the file; ":memory:" is a database of its own that ends
-// with Close. It is an error when another process writes the file, when it lies
+// with Close (in the temporary folder: SQLite's own databases in memory let
+// nobody read while somebody writes). It is an error when another process writes the file, when it lies
 // on a network file system, or when a binding isn't made of names. The schema is
 // made by [Store.Migrate], which interlock.New calls.
 func Open(path string, opts ...Option) (*Store, error) {
@@ -106,22 +104,24 @@ func (s *Store) open(path string) (err error) {
 	case memory && s.readOnly:
 		return errors.New("a database in memory has no other writer: ReadOnly makes no sense")
 	case memory:
-		target.Path = fmt.Sprintf("/interlock-%d", memories.Add(1))
-	default:
-		if path, err = filepath.Abs(path); err != nil {
+		if s.folder, err = os.MkdirTemp("", "interlock-"); err != nil {
 			return err
 		}
-		if s.readOnly {
-			if _, err := os.Stat(path); err != nil {
-				return err
-			}
-		} else if s.lock, err = lockFile(path); err != nil {
-			return err
-		}
-		target.Path = filepath.ToSlash(path)
+		path = filepath.Join(s.folder, "memory.db")
 	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if s.readOnly {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+	} else if s.lock, err = lockFile(path); err != nil {
+		return err
+	}
+	target.Path = filepath.ToSlash(path)
 	if !s.readOnly {
-		// First of all, and it stays: it makes the file a WAL, and holds a database in memory alive.
+		// First of all: it makes the file a WAL.
 		if s.writer, err = sql.Open("sqlite", dsn(target, memory, writes)); err != nil {
 			return err
 		}
@@ -156,14 +156,16 @@ func dsn(target url.URL, memory bool, m mode) string {
 		"_dqs":         {"0"}, // "x" is a name, never a text
 		"_time_format": {"sqlite"},
 	}
-	if memory {
-		q.Set("vfs", "memdb")
-	}
 	switch m {
 	case writes:
 		q.Set("_txlock", "immediate")
 		// Changes stay in the writer's memory until the commit, so that readers never wait for a handler.
-		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)", "synchronous(full)", "cache_spill(0)")
+		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)", "cache_spill(0)")
+		if memory {
+			q["_pragma"] = append(q["_pragma"], "synchronous(off)")
+		} else {
+			q["_pragma"] = append(q["_pragma"], "synchronous(full)")
+		}
 	case reads:
 		q["_pragma"] = append(q["_pragma"], "query_only(1)")
 	case readsOnly:
@@ -224,6 +226,9 @@ func (s *Store) Close() error {
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
+	}
+	if s.folder != "" {
+		errs = append(errs, os.RemoveAll(s.folder))
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/sqlstore"
+)
+
+// The parts of the single statement. Its conditions on actors, revision and
+// epoch don't touch the instance, so they are asked, and their rows locked,
+// before it: the order of locks of every commit. set_config bounds the waiting
+// for this statement's transaction alone.
+const (
+	beginSingle = `WITH g AS MATERIALIZED (SELECT set_config('lock_timeout', '2s', true) AS v),
+a AS MATERIALIZED (
+	SELECT a.id FROM il.actor a
+	JOIN unnest(CAST($19 AS text[]), CAST($20 AS bigint[]), CAST($21 AS bytea[])) AS w (id, version, digest)
+		ON a.id = w.id AND a.version = w.version AND a.content_digest = w.digest
+	WHERE a.tenant = $1 AND (SELECT v FROM g) IS NOT NULL
+	ORDER BY a.id FOR SHARE OF a),
+r AS MATERIALIZED (
+	SELECT 1 FROM il.revision WHERE machine = $2 AND id = $18 AND (SELECT v FROM g) IS NOT NULL
+		AND (status = 'active' OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE),
+s AS MATERIALIZED (
+	SELECT 1 FROM il.store WHERE epoch = $17 AND (SELECT v FROM g) IS NOT NULL FOR SHARE),
+u AS (`
+
+	singlePredicates = `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))
+		AND EXISTS (SELECT 1 FROM r) AND EXISTS (SELECT 1 FROM s)`
+
+	singleUpdate = `UPDATE il.instance SET state = $4, version = $5, facts = $6, entered = $7, did = $8, actors = $9, last = $10,
+	created_by = $11, created_at = $12, since = $13, updated_at = $14, head = $15, content_digest = $16
+	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $51 AND state = $52 AND content_digest = $53 AND head = $54
+		AND ` + singlePredicates + ` RETURNING 1`
+
+	singleInsert = `INSERT INTO il.instance (tenant, machine, id, state, version, facts, entered, did, actors, last,
+	created_by, created_at, since, updated_at, head, content_digest)
+	SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
+	WHERE ` + singlePredicates + ` RETURNING 1`
+
+	endSingle = `),
+h AS (INSERT INTO il.history (tenant, machine, instance, seq, id, event, from_state, to_state, override,
+	actor, person, on_behalf_of, on_behalf_of_person, time_us, revision, hash, prev, bytes, has_texts)
+	SELECT $1, $2, $3, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37 FROM u),
+t AS (INSERT INTO il.texts (tenant, machine, instance, seq, note, input, facts, salt)
+	SELECT $1, $2, $3, $22, $38, $39, $40, $41 FROM u WHERE CAST($37 AS boolean)),
+k AS (INSERT INTO il.idempotency (tenant, actor, key, fingerprint, machine, instance, seq, expires)
+	SELECT $42, $43, $44, $45, $46, $47, $48, $49 FROM u WHERE CAST($44 AS text) IS NOT NULL),
+o AS (INSERT INTO il.outbox (id, tenant, machine, instance, seq, message)
+	SELECT $23, $1, $2, $3, $22, $50 FROM u WHERE CAST($50 AS bytea) IS NOT NULL)
+SELECT count(*) FROM u`
+)
+
+// single is the commit in one statement, for what it can say.
+type single struct {
+	update, insert string
+	schema         string
+	bound          map[string]bool
+}
+
+func newSingle(schema string, bindings []interlock.Binding) single {
+	s := single{schema: schema, bound: map[string]bool{}}
+	expand := func(query string) string {
+		return strings.ReplaceAll(query, "il.", sqlstore.Quote(schema)+".")
+	}
+	s.update = expand(beginSingle + singleUpdate + endSingle)
+	s.insert = expand(beginSingle + singleInsert + endSingle)
+	for _, b := range bindings {
+		s.bound[b.Machine] = true
+	}
+	return s
+}
+
+// fits: only an instance changes, under actors that exist. An absent actor has
+// no row to lock, and the last administrator is counted after the change.
+func (s *single) fits(c *interlock.Commit) bool {
+	if c.Instance == nil || c.Bound != nil || c.KeepAdmin || s.bound[c.Instance.Next.Machine] {
+		return false
+	}
+	for _, a := range c.Actors {
+		if a.Change != nil || a.Version == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Commit writes, if all predicates hold; see interlock.Store. An error that came
+// after the server may have committed is an *interlock.UnknownOutcome; every
+// other one says that certainly nothing was written. Deadlock, serialization
+// failure and lock timeout (2 s) are tried three times.
+func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
+	if err := sqlstore.Check(c); err != nil {
+		return err
+	}
+	if !s.single.fits(c) {
+		return s.shared.Commit(ctx, c)
+	}
+	err := s.Retry(ctx, func() error { return s.commitSingle(ctx, c) })
+	switch s.violated(err) {
+	case "instance_pkey":
+		return interlock.ErrExists
+	case "idempotency_pkey":
+		// The key may have expired: the transaction looks, and takes it over then.
+		return s.shared.Commit(ctx, c)
+	}
+	return err
+}
+
+func (s *Store) violated(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" && pg.SchemaName == s.schema {
+		return pg.ConstraintName
+	}
+	return ""
+}
+
+func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
+	args, err := singleArgs(c)
+	if err != nil {
+		return err
+	}
+	query := s.single.insert
+	if ch := c.Instance; ch.PrevVersion > 0 {
+		query = s.single.update
+		args = append(args, ch.PrevVersion, ch.PrevState, notNil(ch.PrevDigest), notNil(ch.PrevHead))
+	}
+	rows, err := s.db.Query(ctx, query, args...)
+	if err != nil {
+		return outcome(err)
+	}
+	defer rows.Close()
+	var n int64
+	if rows.Next() {
+		err = rows.Scan(&n)
+	}
+	rows.Close()
+	if err := errors.Join(rows.Err(), err); err != nil {
+		return outcome(err)
+	}
+	if n == 0 {
+		return interlock.ErrStale
+	}
+	return nil
+}
+
+func notNil(b []byte) []byte { return append([]byte{}, b...) }
+
+// singleArgs are $1 to $50.
+func singleArgs(c *interlock.Commit) ([]any, error) {
+	args, err := sqlstore.InstanceArgs(c.Instance)
+	if err != nil {
+		return nil, err
+	}
+	ids, versions, digests := []string{}, []int64{}, [][]byte{}
+	for _, a := range c.Actors {
+		ids, versions, digests = append(ids, a.ID), append(versions, a.Version), append(digests, notNil(a.Digest))
+	}
+	args = append(args, c.Epoch, c.Revision.ID, ids, versions, digests)
+	rec := &c.Instance.Record
+	args = append(args, sqlstore.RecordArgs(rec)[3:]...) // tenant, machine and instance are the instance's
+	note, input, facts, salt, err := sqlstore.TextArgs(rec)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, note, input, facts, salt)
+	if k := c.Idempotency; k != nil {
+		args = append(args, k.Tenant, k.Actor, k.Key, notNil(k.Fingerprint), k.Machine, k.Instance, k.Seq, k.Expires.UnixMicro())
+	} else {
+		args = append(args, nil, nil, nil, nil, nil, nil, nil, nil)
+	}
+	if c.Outbox == nil {
+		return append(args, nil), nil
+	}
+	return append(args, c.Outbox), nil
+}

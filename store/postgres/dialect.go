@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/interlock-go/interlock/internal/sqlstore"
+)
+
+func dialect(schema string) *sqlstore.Dialect {
+	return &sqlstore.Dialect{
+		Prefix:       sqlstore.Quote(schema) + ".",
+		Now:          "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+		List:         "json_array_elements_text",
+		Arrays:       "json_array_elements",
+		Share:        "FOR SHARE",
+		Update:       "FOR UPDATE",
+		LockTx:       "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+		LockTxShared: "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
+		Bind:         bind,
+		Retry:        retry,
+	}
+}
+
+// retry: deadlock, serialization failure and lock timeout. The server has
+// rolled back; nothing was written.
+func retry(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001" || pg.Code == "55P03")
+}
+
+// column is the type of a bound column: the base type of a domain.
+type column struct {
+	schema, name string
+}
+
+func (c column) String() string { return sqlstore.Quote(c.schema) + "." + sqlstore.Quote(c.name) }
+
+func (c column) builtin(names ...string) bool {
+	if c.schema != "pg_catalog" {
+		return false
+	}
+	for _, n := range names {
+		if c.name == n {
+			return true
+		}
+	}
+	return false
+}
+
+const columnsSQL = `SELECT n.nspname, c.relname, a.attname, tn.nspname, t.typname
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+JOIN pg_catalog.pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+WHERE c.oid = to_regclass($1)`
+
+func bind(ctx context.Context, c sqlstore.Conn, b sqlstore.Binding) (sqlstore.Columns, error) {
+	rows, err := c.Query(ctx, columnsSQL, sqlstore.Quote(b.Table))
+	if err != nil {
+		return sqlstore.Columns{}, err
+	}
+	defer rows.Close()
+	var schema, table string
+	types := map[string]column{}
+	for rows.Next() {
+		var name string
+		var t column
+		if err := rows.Scan(&schema, &table, &name, &t.schema, &t.name); err != nil {
+			return sqlstore.Columns{}, err
+		}
+		types[name] = t
+	}
+	if err := rows.Err(); err != nil {
+		return sqlstore.Columns{}, err
+	}
+	if table == "" {
+		return sqlstore.Columns{}, errors.New("there is no such table: create it before the gate starts")
+	}
+	names := append([]string{b.ID, b.State}, b.Facts...)
+	if b.Tenant != "" {
+		names = append(names, b.Tenant)
+	}
+	for _, n := range names {
+		if _, ok := types[n]; !ok {
+			return sqlstore.Columns{}, fmt.Errorf("it has no column %q", n)
+		}
+	}
+	cols := sqlstore.Columns{
+		Table:    sqlstore.Quote(schema) + "." + sqlstore.Quote(table),
+		State:    "b." + sqlstore.Quote(b.State) + "::text",
+		SetState: func(v string) string { return "CAST(CAST(" + v + " AS text) AS " + types[b.State].String() + ")" },
+		Facts:    factsExpr(b.Facts, types),
+	}
+	cols.Match, cols.ValidID = match(b.ID, types[b.ID])
+	if b.Tenant != "" {
+		cols.MatchTenant, cols.ValidTenant = match(b.Tenant, types[b.Tenant])
+	}
+	return cols, nil
+}
+
+// factsExpr is one JSON object of the columns. A function takes at most 100
+// arguments: wide ones are put together from parts.
+func factsExpr(facts []string, types map[string]column) string {
+	const most = 40
+	parts := []string{"'{}'::jsonb"}
+	for len(facts) > 0 {
+		n := min(most, len(facts))
+		args := make([]string, 0, n)
+		for _, f := range facts[:n] {
+			args = append(args, "'"+f+"', "+factExpr("b."+sqlstore.Quote(f), types[f]))
+		}
+		parts = append(parts, "jsonb_build_object("+strings.Join(args, ", ")+")")
+		facts = facts[n:]
+	}
+	return "(" + strings.Join(parts, " || ") + ")::text"
+}
+
+// factExpr is the column as JSON, whatever the session's time zone is.
+func factExpr(col string, t column) string {
+	if t.builtin("timestamptz") {
+		return "to_jsonb(to_char(" + col + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))`
+	}
+	return "to_jsonb(" + col + ")"
+}
+
+var (
+	uuidText    = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	numericText = regexp.MustCompile(`^-?[0-9]{1,100}(\.[0-9]{1,100})?$`)
+)
+
+// match compares the column with a text: as the column's type, so that its
+// index serves, and by bytes, since the type may hold two texts for the same
+// ("7" and "007", letters of either case). valid keeps away what the type
+// would refuse with an error: no row has such an id.
+func match(name string, t column) (expr func(string) string, valid func(string) bool) {
+	col := "b." + sqlstore.Quote(name)
+	bytes := func(v string) string { return col + `::text COLLATE "C" = ` + v }
+	typed := func(v string) string {
+		return "(" + col + " = CAST(CAST(" + v + " AS text) AS " + t.String() + ") AND " + bytes(v) + ")"
+	}
+	switch {
+	case t.builtin("int2"):
+		return typed, integer(16)
+	case t.builtin("int4"):
+		return typed, integer(32)
+	case t.builtin("int8"):
+		return typed, integer(64)
+	case t.builtin("uuid"):
+		return typed, uuidText.MatchString
+	case t.builtin("numeric"):
+		return typed, numericText.MatchString
+	case t.builtin("text", "varchar", "bpchar"), t.name == "citext":
+		return typed, func(string) bool { return true }
+	}
+	return bytes, func(string) bool { return true }
+}
+
+func integer(bits int) func(string) bool {
+	return func(s string) bool {
+		n, err := strconv.ParseInt(s, 10, bits)
+		return err == nil && strconv.FormatInt(n, 10) == s
+	}
+}

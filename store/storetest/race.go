@@ -1,0 +1,296 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+)
+
+var raceTests = []namedTest{
+	{"one step wins each round", func(f *fixture) { oneStepWins(f, false) }},
+	{"one step wins each round, in transactions", func(f *fixture) { oneStepWins(f, true) }},
+	{"one creation wins", func(f *fixture) {
+		race(f, interlock.ErrExists, func(int) *interlock.Commit { return f.creation(tenant, "doc", "d") })
+	}},
+	{"one use of a key wins", func(f *fixture) {
+		race(f, interlock.ErrKeyUsed, func(n int) *interlock.Commit {
+			c := f.creation(tenant, "doc", fmt.Sprintf("d%d", n))
+			f.key(c, "k")
+			return c
+		})
+	}},
+	{"one first commit of an actor wins", func(f *fixture) {
+		race(f, interlock.ErrStale, func(n int) *interlock.Commit {
+			c := f.creation(tenant, "doc", fmt.Sprintf("d%d", n))
+			c.Actors = []interlock.ActorCheck{{ID: "zoe", Change: f.actorChange(nil, f.actor(tenant, "zoe"))}}
+			return c
+		})
+	}},
+	{"two administrators can't remove each other", lastAdmins},
+	{"revocation waits for what is in flight", revokeWaits},
+	{"a commit waits for a revocation and then fails", commitWaits},
+	{"nothing commits after a revocation", revokeIsFinal},
+	{"an absent actor can't appear under a commit", absentActor},
+	{"a retired revision waits for what is in flight", retireWaits},
+	{"many at once, each whole", manyAtOnce},
+}
+
+const racers = 16
+
+// race runs 16 commits at once; one is written, the others get their answer.
+func race(f *fixture, others error, make func(n int) *interlock.Commit) {
+	f.Helper()
+	commits := []*interlock.Commit{}
+	for n := range racers {
+		commits = append(commits, make(n))
+	}
+	raceAll(f, others, commits, func(c *interlock.Commit) error { return f.store.Commit(f.ctx, c) })
+}
+
+func raceAll(f *fixture, others error, commits []*interlock.Commit, do func(*interlock.Commit) error) {
+	f.Helper()
+	var wg sync.WaitGroup
+	var won atomic.Int64
+	for _, c := range commits {
+		wg.Go(func() {
+			err := do(c)
+			if err == nil {
+				won.Add(1)
+				return
+			}
+			assert.ErrorIs(f, err, others)
+		})
+	}
+	wg.Wait()
+	assert.Equal(f, int64(1), won.Load(), "winners")
+}
+
+func oneStepWins(f *fixture, within bool) {
+	f.have(tenant, "doc", "d")
+	const rounds = 20
+	for range rounds {
+		i := f.get(tenant, "doc", "d")
+		commits := []*interlock.Commit{}
+		for range racers {
+			commits = append(commits, f.step(i, "open"))
+		}
+		raceAll(f, interlock.ErrStale, commits, func(c *interlock.Commit) error {
+			if !within {
+				return f.store.Commit(f.ctx, c)
+			}
+			return f.store.Within(f.ctx, func(tx interlock.Tx) error {
+				if _, err := tx.Load(f.ctx, tenant, interlock.Ref{Machine: "doc", ID: "d"}, nil); err != nil {
+					return err
+				}
+				return tx.Apply(f.ctx, c)
+			})
+		})
+	}
+	assert.Equal(f, int64(rounds+1), f.get(tenant, "doc", "d").Version)
+	rows, err := f.store.History(f.ctx, tenant, interlock.Ref{Machine: "doc", ID: "d"}, 0, 100)
+	require.NoError(f, err)
+	require.Len(f, rows, rounds+1)
+	for n, r := range rows {
+		assert.Equal(f, int64(n+1), r.Seq)
+		if n > 0 {
+			assert.Equal(f, rows[n-1].Hash, r.Prev)
+		}
+	}
+}
+
+func lastAdmins(f *fixture) {
+	for round := range 10 {
+		name := fmt.Sprintf("t%d", round)
+		a, b := f.haveActor(f.actor(name, "a", interlock.AdminRole)), f.haveActor(f.actor(name, "b", interlock.AdminRole))
+		commits := []*interlock.Commit{}
+		for _, who := range []interlock.ActorRecord{a, b} {
+			next := who
+			next.Grants = nil
+			c := f.commitActor(f.actorChange(&who, next))
+			c.KeepAdmin = true
+			commits = append(commits, c)
+		}
+		raceAll(f, interlock.ErrLastAdmin, commits, func(c *interlock.Commit) error { return f.store.Commit(f.ctx, c) })
+	}
+}
+
+func (f *fixture) revoke(a interlock.ActorRecord) *interlock.Commit {
+	next := a
+	next.Grants = []interlock.Grant{}
+	return f.commitActor(f.actorChange(&a, next))
+}
+
+// hold runs a transaction that stays open, after inside, until release.
+func (f *fixture) hold(inside func(interlock.Tx) error) (release func() error) {
+	f.Helper()
+	entered, leave, result := make(chan error, 1), make(chan struct{}), make(chan error, 1)
+	go func() {
+		result <- f.store.Within(f.ctx, func(tx interlock.Tx) error {
+			err := inside(tx)
+			entered <- err
+			<-leave
+			return err
+		})
+	}()
+	require.NoError(f, <-entered)
+	return func() error {
+		close(leave)
+		return <-result
+	}
+}
+
+// blocked starts do and makes sure that it hasn't ended after a while.
+func (f *fixture) blocked(do func() error) (result chan error) {
+	f.Helper()
+	result = make(chan error, 1)
+	go func() { result <- do() }()
+	select {
+	case err := <-result:
+		f.Fatalf("did not wait: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	return result
+}
+
+func revokeWaits(f *fixture) {
+	a := f.haveActor(f.actor(tenant, "ann", "manager"))
+	c := f.step(f.have(tenant, "doc", "d"), "open")
+	c.Actors = []interlock.ActorCheck{check(a)}
+	for how, inside := range map[string]func(interlock.Tx) error{
+		"apply": func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) },
+		"load": func(tx interlock.Tx) error {
+			_, err := tx.Load(f.ctx, tenant, interlock.Ref{Machine: "doc", ID: "d"}, []string{"ann"})
+			return err
+		},
+	} {
+		a = f.getActor(tenant, "ann")
+		c = f.step(f.get(tenant, "doc", "d"), "open")
+		c.Actors = []interlock.ActorCheck{check(a)}
+		release := f.hold(inside)
+		revoked := f.blocked(func() error { return f.store.Commit(f.ctx, f.revoke(a)) })
+		require.NoError(f, release(), how)
+		require.NoError(f, <-revoked, how)
+		late := f.step(f.get(tenant, "doc", "d"), "done")
+		late.Actors = []interlock.ActorCheck{check(a)}
+		require.ErrorIs(f, f.store.Commit(f.ctx, late), interlock.ErrStale, how)
+	}
+}
+
+func commitWaits(f *fixture) {
+	a := f.haveActor(f.actor(tenant, "ann", "manager"))
+	i := f.have(tenant, "doc", "d")
+	release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, f.revoke(a)) })
+	c := f.step(i, "open")
+	c.Actors = []interlock.ActorCheck{check(a)}
+	committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
+	require.NoError(f, release())
+	require.ErrorIs(f, <-committed, interlock.ErrStale)
+	assert.Equal(f, "new", f.get(tenant, "doc", "d").State)
+}
+
+// revokeIsFinal: many instances move under a role; when its revocation has
+// returned, the number of rows under it stays as it is.
+func revokeIsFinal(f *fixture) {
+	a := f.haveActor(f.actor(tenant, "ann", "manager"))
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var done, after atomic.Int64
+	var revoked atomic.Bool
+	for n := range 8 {
+		f.have(tenant, "doc", fmt.Sprint("d", n))
+		wg.Go(func() {
+			i := f.get(tenant, "doc", fmt.Sprint("d", n))
+			for ctx.Err() == nil {
+				c := f.step(i, "open")
+				c.Actors = []interlock.ActorCheck{check(a)}
+				was := revoked.Load()
+				err := f.store.Commit(f.ctx, c)
+				switch {
+				case err == nil && was:
+					after.Add(1)
+				case err == nil:
+					done.Add(1)
+					next := c.Instance.Next
+					i = next
+				default:
+					assert.ErrorIs(f, err, interlock.ErrStale)
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	for {
+		err := f.store.Commit(f.ctx, f.revoke(a))
+		if err == nil {
+			break
+		}
+		// Starved behind the stream of commits: an error, never a false success.
+		var unknown *interlock.UnknownOutcome
+		require.False(f, errors.As(err, &unknown), "%v", err)
+	}
+	revoked.Store(true)
+	time.Sleep(50 * time.Millisecond)
+	cancel()
+	wg.Wait()
+	assert.Positive(f, done.Load())
+	assert.Zero(f, after.Load())
+}
+
+func absentActor(f *fixture) {
+	c := f.creation(tenant, "doc", "d")
+	c.Actors = []interlock.ActorCheck{{ID: "zoe"}}
+	release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) })
+	off := f.actor(tenant, "zoe")
+	off.Active = false
+	made := f.blocked(func() error { return f.store.Commit(f.ctx, f.commitActor(f.actorChange(nil, off))) })
+	require.NoError(f, release())
+	require.NoError(f, <-made)
+	c = f.creation(tenant, "doc", "e")
+	c.Actors = []interlock.ActorCheck{{ID: "zoe"}}
+	require.ErrorIs(f, f.store.Commit(f.ctx, c), interlock.ErrStale)
+}
+
+func retireWaits(f *fixture) {
+	i := f.have(tenant, "doc", "d")
+	release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, f.step(i, "open")) })
+	retired := f.blocked(func() error { return f.store.Activate(f.ctx, f.revision("doc", "r2"), 0) })
+	require.NoError(f, release())
+	require.NoError(f, <-retired)
+	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale)
+}
+
+// manyAtOnce: commits that share a moment, some of them in conflict, are each
+// whole or not at all.
+func manyAtOnce(f *fixture) {
+	f.have(tenant, "doc", "taken")
+	var wg sync.WaitGroup
+	for n := range 64 {
+		c := f.creation(tenant, "doc", fmt.Sprintf("n%02d", n))
+		if n%4 == 0 {
+			c = f.creation(tenant, "doc", "taken")
+		}
+		c.Outbox = []byte("told")
+		wg.Go(func() {
+			err := f.store.Commit(f.ctx, c)
+			if n%4 == 0 {
+				assert.ErrorIs(f, err, interlock.ErrExists)
+			} else {
+				assert.NoError(f, err)
+			}
+		})
+	}
+	wg.Wait()
+	for table, want := range map[string]int{"instance": 49, "history": 49, "texts": 49, "outbox": 48} {
+		assert.Len(f, f.query("SELECT 1 FROM "+f.prefix+table), want, table)
+	}
+}
