@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -40,7 +41,7 @@ func (a *app) submitForm(c *gin.Context) {
 	var no *interlock.Refusal
 	switch {
 	case errors.As(err, &no):
-		a.form(c, http.StatusOK, no.Error())
+		a.form(c, http.StatusUnprocessableEntity, inWords(no))
 	case err != nil:
 		middleware.WriteProblem(c, err)
 	default:
@@ -91,4 +92,13 @@ func buttons(menu interlock.Menu) []formAction {
 		}
 	}
 	return actions
+}
+
+// inWords is a refusal for people. Its Error is for the log: it holds the cause.
+func inWords(no *interlock.Refusal) string {
+	words := []string{no.Message}
+	for _, r := range no.Reasons {
+		words = append(words, r.Message)
+	}
+	return strings.Join(words, ": ")
 }

@@ -188,8 +188,11 @@ func TestForm(t *testing.T) {
 		})
 		d.step("a button works, and its refusal is shown", func(d *desk) {
 			code, page := d.ask("evan", "POST", "/loans/F1/form", url.Values{"event": {"deny"}, "to": {"denied"}}.Encode())
-			require.Equal(d, 200, code)
+			require.Equal(d, 422, code)
 			require.Contains(d, page, "deny needs a note")
+			code, page = d.ask("erin", "POST", "/loans/F1/form", url.Values{"event": {"approve"}, "to": {"approved"}}.Encode())
+			require.Equal(d, 422, code)
+			require.Contains(d, page, "you may not approve: Somebody else must approve what you verified")
 			code, page = d.ask("evan", "POST", "/loans/F1/form", url.Values{"event": {"approve"}, "to": {"approved"}}.Encode())
 			require.Equal(d, 200, code, page)
 			require.Equal(d, "approved", d.status("F1"))
