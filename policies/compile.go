@@ -50,7 +50,28 @@ func Check(ctx context.Context, source *Source, machines []*fsm.Machine) (Report
 	return Report{Findings: rules.Findings(), Rules: rules}, nil
 }
 
-func (s *Source) compile(ctx context.Context, machines []*fsm.Machine) (rules *Rules, ds *diagnostics, err error) {
+// compile waits no longer than ctx: the engine's compiler can't be stopped.
+func (s *Source) compile(ctx context.Context, machines []*fsm.Machine) (*Rules, *diagnostics, error) {
+	type result struct {
+		rules *Rules
+		ds    *diagnostics
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.rules, r.ds, r.err = s.compileNow(ctx, machines)
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.rules, r.ds, r.err
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+func (s *Source) compileNow(ctx context.Context, machines []*fsm.Machine) (rules *Rules, ds *diagnostics, err error) {
 	ds = &diagnostics{texts: map[string]string{}}
 	// The engine's parser and compiler are not ours: what they trip over is an error of this policy.
 	defer func() {
@@ -136,7 +157,7 @@ func compileModules(list []*module, input schema, caps *ast.Capabilities, ds *di
 	if input != nil {
 		set := ast.NewSchemaSet()
 		set.Put(ast.SchemaRootRef, input)
-		c = c.WithSchemas(set).WithUseTypeCheckAnnotations(true)
+		c = c.WithSchemas(set).WithUseTypeCheckAnnotations(false) // an annotation must not replace the machine's schema
 	}
 	parsed := make(map[string]*ast.Module, len(list))
 	for _, m := range list {

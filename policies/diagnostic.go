@@ -89,7 +89,9 @@ func (ds *diagnostics) opa(file string, err error) {
 		switch d := e.Details.(type) {
 		case nil, *ast.ParserErrorDetail: // that one only repeats the line
 		case *ast.RefErrInvalidDetail:
-			msg += missingMember(d)
+			if missing := missingMember(d); missing != "" {
+				msg = missing
+			}
 		default:
 			msg += "; " + strings.Join(strings.Fields(strings.Join(d.Lines(), " ")), " ")
 		}
@@ -108,7 +110,7 @@ func missingMember(d *ast.RefErrInvalidDetail) string {
 	}
 	slices.Sort(known)
 	have := strings.Trim(d.Ref[d.Pos].String(), `"`)
-	return fmt.Sprintf(": %s has no %q%s", d.Ref[:d.Pos], have, meant(have, known))
+	return fmt.Sprintf("%s has no %q%s", d.Ref[:d.Pos], have, meant(have, known))
 }
 
 func (ds *diagnostics) sorted() []Diagnostic {

@@ -17,4 +17,14 @@
 // events and roles are errors that show file, line and column, and built-ins
 // that wait, guess or read the outside world aren't there. See [Check], and
 // [RunTests] for the Rego tests beside the rules.
+//
+// Beside them stands a library for authors, data.interlock.lib.<name>, which
+// every policy may import and none may replace (see [Library]):
+//
+//	four_eyes       somebody_else(persons, person)
+//	ownership       owned_by(owner, person), assigned_to(persons, person)
+//	quorum          persons(list), reached(list, n), reached_with(list, person, n), reached_among(list, entitled, n)
+//	limits          within(amount, limit), between(value, low, high)
+//	business_hours  open(ns, schedule)
+//	testing         request(fields), now(moment), history(states, events): for tests
 package policies

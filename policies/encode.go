@@ -19,6 +19,7 @@ import (
 type encoder struct {
 	states, events []keyTerm
 	keys           map[string]*ast.Term
+	never          *ast.Term // last of an event that never happened
 }
 
 type keyTerm struct {
@@ -39,6 +40,8 @@ func newEncoder(m *fsm.Machine) *encoder {
 		person at count kind roles attrs claims on_behalf_of rfc3339 ns`) {
 		e.keys[k] = ast.StringTerm(k)
 	}
+	b := build{encoder: e}
+	e.never = b.object("person", b.text("", ""), "at", b.text("", ""), "count", b.int(0))
 	return e
 }
 
@@ -131,9 +134,12 @@ func (b *build) last(in map[string]interlock.InputLast) *ast.Term {
 		if !ok {
 			b.fail("instance.last", "lacks %q", k.name)
 		}
-		b.count("", len(k.name))
-		terms = append(terms, [2]*ast.Term{k.term, b.object(
-			"person", b.text("instance.last", l.Person), "at", b.text("instance.last", l.At), "count", b.int(l.Count))})
+		b.count("", len(k.name)+30)
+		value := b.never
+		if l != (interlock.InputLast{}) {
+			value = b.object("person", b.text("instance.last", l.Person), "at", b.text("instance.last", l.At), "count", b.int(l.Count))
+		}
+		terms = append(terms, [2]*ast.Term{k.term, value})
 	}
 	return ast.ObjectTerm(terms...)
 }

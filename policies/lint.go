@@ -55,6 +55,9 @@ func (l *linter) expr(e *ast.Expr) {
 	if e.Negated {
 		l.negated(e)
 	}
+	if len(e.With) > 0 {
+		l.found.at(e.Location, "replaced", "the rule asks of something else than what the gate asked: `with` belongs in tests")
+	}
 	if !e.IsCall() {
 		return
 	}

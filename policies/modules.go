@@ -138,6 +138,17 @@ func place(path ast.Ref) (kind, name string, ok bool) {
 
 func pkgName(path ast.Ref) string { return strings.TrimPrefix(path.String(), "data.") }
 
+// Library is the Rego of data.interlock.lib.<name> that comes with the gate, its
+// tests beside it: for editors and other tools, which need the files. Rules use
+// it without.
+func Library() fs.FS {
+	sub, err := fs.Sub(libraryFiles, "lib")
+	if err != nil {
+		return libraryFiles // "lib" is a valid name: it doesn't come to this
+	}
+	return sub
+}
+
 // library is the embedded Rego, its tests too if asked.
 func library(tests bool) map[string]string {
 	out := map[string]string{}

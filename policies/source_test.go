@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"embed"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func TestDir(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
 		"loan/rules.rego":      loanRules,
-		"loan/more.rego":       "package interlock.machine.loan\n\nmore if data.limits.total == 4 \n",
+		"loan/more.rego":       "package interlock.machine.loan\n\nmore if {\n\tdata.limits.total == 4\n\tdata.limits.deep.n == 9007199254740993\n\tnot data.limits.deep.n == 9007199254740992\n}\n",
 		"loan/rules_test.rego": "package interlock.machine.loan\n\ndefault four_eyes := true\n", // never compiled with the rules
 		"lib/mine.rego":        "package interlock.lib.mine\n\nx if data.limits.deep.n == 9007199254740993\n",
 		"limits/data.json":     `{"total": 4}`,
@@ -111,4 +112,17 @@ func TestFS(t *testing.T) {
 // RunTests makes subtests of the Rego tests of a directory.
 func TestRunTests(t *testing.T) {
 	RunTests(t, "testdata/loan", machine(t, loanMachine))
+}
+
+func TestLibraryFiles(t *testing.T) {
+	files, err := fs.Glob(Library(), "*.rego")
+	require.NoError(t, err)
+	require.Contains(t, files, "four_eyes.rego")
+}
+
+func TestCompileEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := Sources(map[string]string{"loan.rego": loanRules}).Compile(ctx, []*fsm.Machine{machine(t, loanMachine)})
+	require.ErrorIs(t, err, context.Canceled)
 }
