@@ -1,0 +1,108 @@
+// Command interlock is the gate as one program: a server, a demonstration, and
+// the tools for those who write machines and policies and for those who audit.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/gin-gonic/gin"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// version is set by the linker.
+var version = "development"
+
+// Exit codes. A finding is what a command was asked to look for: an invalid
+// machine, a failed test, a broken chain, a refusal.
+const (
+	exitFinding = 1
+	exitUsage   = 2
+)
+
+func main() {
+	gin.SetMode(gin.ReleaseMode) // a setting of the process, so the program's to make
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// program is what commands share: where they write, and whether a person watches.
+type program struct {
+	out, err io.Writer
+	watched  bool // stderr is a terminal
+}
+
+// finding ends a command with exit code 1; what was found is written already.
+type finding struct{ msg string }
+
+func (f *finding) Error() string { return f.msg }
+
+// run is the program without the process around it. A second interrupt kills.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	p := &program{out: out, err: errOut}
+	if f, ok := errOut.(*os.File); ok {
+		p.watched = term.IsTerminal(int(f.Fd()))
+	}
+	cmd := p.command()
+	cmd.SetArgs(args)
+	cmd.SetOut(out)
+	cmd.SetErr(errOut)
+	err := cmd.ExecuteContext(ctx)
+	var found *finding
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &found):
+		if found.msg != "" {
+			fmt.Fprintln(errOut, printable(found.msg))
+		}
+		return exitFinding
+	}
+	fmt.Fprintln(errOut, "interlock: "+printable(err.Error()))
+	return exitUsage
+}
+
+func (p *program) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "interlock",
+		Short:         "The gate that every change of business state goes through",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddCommand(p.demo(), p.serve(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.roles(), p.version())
+	return cmd
+}
+
+func (p *program) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(p.out, "interlock "+version)
+			return err
+		},
+	}
+}
+
+// printable keeps what came from files and stores from steering a terminal.
+func printable(s string) string {
+	out := []rune(s)
+	for i, r := range out {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			out[i] = '�'
+		}
+	}
+	return string(out)
+}

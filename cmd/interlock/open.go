@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/store/postgres"
+	"github.com/interlock-go/interlock/store/rediscache"
+	"github.com/interlock-go/interlock/store/sqlite"
+)
+
+// opened is a store with what has to be closed after it.
+type opened struct {
+	interlock.Store
+	name  string // for people, without secrets
+	close func() error
+}
+
+// openStore opens "sqlite:PATH", a path, or a "postgres://" URL.
+func openStore(ctx context.Context, where string, opts ...sqlite.Option) (*opened, error) {
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		return openPostgres(ctx, where)
+	}
+	path := strings.TrimPrefix(where, "sqlite:")
+	if path == "" {
+		return nil, fmt.Errorf("store %q: want sqlite:PATH or a postgres:// URL", where)
+	}
+	st, err := sqlite.Open(path, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{Store: st, name: "sqlite:" + path, close: st.Close}, nil
+}
+
+func openPostgres(ctx context.Context, url string) (*opened, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("the PostgreSQL URL can't be read; want postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	}
+	name := fmt.Sprintf("postgres://%s:%d/%s", cfg.ConnConfig.Host, cfg.ConnConfig.Port, cfg.ConnConfig.Database)
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	ping, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := pool.Ping(ping); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("%s doesn't answer: %w", name, err)
+	}
+	return &opened{Store: postgres.New(pool), name: name, close: func() error { pool.Close(); return nil }}, nil
+}
+
+// openCache opens a Redis URL; "" is no cache.
+func openCache(url string) (interlock.Cache, func() error, error) {
+	if url == "" {
+		return nil, func() error { return nil }, nil
+	}
+	opts, err := rediscache.Options(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	client := redis.NewClient(opts)
+	return rediscache.New(client, rediscache.Config{}), client.Close, nil
+}
+
+// existing refuses a path at which there is no file: reading commands make none.
+func existing(where string) error {
+	if strings.Contains(where, "://") {
+		return nil
+	}
+	path := strings.TrimPrefix(where, "sqlite:")
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("no store there: %w", err)
+	}
+	return nil
+}

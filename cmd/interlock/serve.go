@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/policies"
+	"github.com/interlock-go/interlock/server"
+)
+
+func (p *program) serve() *cobra.Command {
+	var flags config
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server (SQLite unless told otherwise)",
+		Long: `Run the server. Every setting comes from the configuration file, then from a
+variable such as INTERLOCK_LISTEN or INTERLOCK_JWT_ISSUER, then from a flag.
+Machine and policy folders are watched: what is right takes effect at once,
+what is wrong changes nothing and is logged.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(cmd, flags, environ())
+			if err != nil {
+				return err
+			}
+			return p.runServe(cmd.Context(), c)
+		},
+	}
+	configFlags(cmd, &flags)
+	return cmd
+}
+
+func environ() map[string]string {
+	all := map[string]string{}
+	for _, kv := range os.Environ() {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+func (p *program) runServe(ctx context.Context, c config) error {
+	log := c.logger(p.err)
+	identity, err := server.JWT(server.JWTConfig{Issuer: c.JWT.Issuer, Audience: c.JWT.Audience, Algorithms: c.JWT.Algorithms, KeyFile: c.JWT.Keys,
+		TenantClaim: c.JWT.TenantClaim, PersonClaim: c.JWT.PersonClaim, RolesClaim: c.JWT.RolesClaim, Leeway: c.JWT.Leeway, MaxLifetime: c.JWT.MaxLifetime, Logger: log})
+	if err != nil {
+		return err
+	}
+	machines, err := fsm.LoadDir(c.Machines)
+	if err != nil {
+		return err
+	}
+	var policy interlock.Policy
+	if c.Policies != "" {
+		policy = policies.Dir(c.Policies)
+	}
+	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: identity, machines: machines, policy: policy,
+		store: c.store(), redis: string(c.Redis)}
+	if c.CursorKey != "" {
+		s.cursorKey = []byte(c.CursorKey)
+	}
+	s.started = func(ctx context.Context, g *interlock.Gate) error {
+		if c.Admin != "" {
+			return g.Bootstrap(ctx, "", c.Admin)
+		}
+		return nil
+	}
+	s.beside = []func(context.Context, *interlock.Gate) error{func(ctx context.Context, g *interlock.Gate) error { return watch(ctx, g, c, policy, log) }}
+	return s.run(ctx)
+}
+
+// watch activates what changes in the folders, as one step for both.
+func watch(ctx context.Context, g *interlock.Gate, c config, policy interlock.Policy, log *slog.Logger) error {
+	reload := func(ctx context.Context) error {
+		machines, err := fsm.LoadDir(c.Machines)
+		if err != nil {
+			return err
+		}
+		return g.Activate(ctx, machines, policy, nil)
+	}
+	dirs := []string{c.Machines}
+	if c.Policies != "" && filepath.Clean(c.Policies) != filepath.Clean(c.Machines) {
+		dirs = append(dirs, c.Policies)
+	}
+	errs := make(chan error, len(dirs))
+	for _, dir := range dirs {
+		go func() { errs <- policies.Watch(ctx, dir, reload, log) }()
+	}
+	var all error
+	for range dirs {
+		all = errors.Join(all, <-errs)
+	}
+	return all
+}
+
+// service is a server with all that it stands on, for serve and demo.
+type service struct {
+	log               *slog.Logger
+	listen, metricsAt string
+	identity          func(*http.Request) (interlock.Actor, error)
+	machines          []*fsm.Machine
+	policy            interlock.Policy
+	store, redis      string
+	cursorKey         []byte
+
+	started func(context.Context, *interlock.Gate) error   // before the first request
+	ready   func(addr string)                              // when it listens
+	beside  []func(context.Context, *interlock.Gate) error // run until the end
+}
+
+func (s *service) run(ctx context.Context) (err error) {
+	st, err := openStore(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	cache, closeCache, err := openCache(s.redis)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeCache()) }()
+	metrics := server.NewMetrics()
+	g, err := interlock.New(interlock.Config{Machines: s.machines, Policy: s.policy, Store: st.Store, Cache: cache, Observer: metrics, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, g.Close(end))
+	}()
+	metrics.Know(g)
+	if s.started != nil {
+		if err := s.started(ctx, g); err != nil {
+			return err
+		}
+	}
+	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
+		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}}})
+	if err != nil {
+		return err
+	}
+	return s.listenAndServe(ctx, g, srv, metrics, st.name)
+}
+
+func (s *service) listenAndServe(ctx context.Context, g *interlock.Gate, srv *server.Server, metrics *server.Metrics, store string) error {
+	l, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	side, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer func() { cancel(); wg.Wait() }()
+	for _, f := range s.beside {
+		wg.Go(func() {
+			if err := f(side, g); err != nil && side.Err() == nil {
+				s.log.Error("folders are watched no longer; restart to take up changes", "error", err)
+			}
+		})
+	}
+	if s.metricsAt != "" {
+		if err := s.serveMetrics(side, &wg, metrics); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
+	s.log.Info("interlock serves", "address", l.Addr().String(), "store", store, "machines", len(s.machines), "version", version)
+	if s.ready != nil {
+		s.ready(l.Addr().String())
+	}
+	return srv.Serve(ctx, l)
+}
+
+func (s *service) serveMetrics(ctx context.Context, wg *sync.WaitGroup, metrics *server.Metrics) error {
+	l, err := net.Listen("tcp", s.metricsAt)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics.Handler())
+	hs := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	wg.Go(func() {
+		if err := hs.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("metrics ended", "error", err)
+		}
+	})
+	wg.Go(func() { <-ctx.Done(); _ = hs.Close() })
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jwt"
+	"github.com/stretchr/testify/require"
+)
+
+// keys makes a key set file and a signer of tokens.
+func keys(t *testing.T) (file string, token func(sub string) string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	key, err := jwk.Import(private)
+	require.NoError(t, err)
+	require.NoError(t, key.Set(jwk.KeyIDKey, "k1"))
+	require.NoError(t, key.Set(jwk.AlgorithmKey, jwa.ES256()))
+	public, err := key.PublicKey()
+	require.NoError(t, err)
+	set := jwk.NewSet()
+	require.NoError(t, set.AddKey(public))
+	b, err := json.Marshal(set)
+	require.NoError(t, err)
+	file = filepath.Join(t.TempDir(), "keys.json")
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	return file, func(sub string) string {
+		tok, err := jwt.NewBuilder().Issuer("https://login.example").Audience([]string{"interlock"}).Subject(sub).
+			IssuedAt(time.Now()).Expiration(time.Now().Add(time.Minute)).Build()
+		require.NoError(t, err)
+		signed, err := jwt.Sign(tok, jwt.WithKey(jwa.ES256(), key))
+		require.NoError(t, err)
+		return string(signed)
+	}
+}
+
+const deskYAML = `
+machine: desk
+initial: open
+create: {requires: [clerk]}
+states: {open: {}, shut: {}}
+events:
+  shut: {from: open, to: shut, requires: [clerk], checks: [by_day]}
+  reopen: {from: shut, to: open, requires: [clerk]}
+`
+
+const deskRego = "package interlock.machine.desk\n\n# METADATA\n# title: Only by day\nby_day if input.now.ns > 0\n"
+
+// folders are machines and policies of a small server.
+func folders(t *testing.T) (machines, rego string) {
+	t.Helper()
+	machines, rego = t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(machines, "desk.yaml"), []byte(deskYAML), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(rego, "desk.rego"), []byte(deskRego), 0o600))
+	return machines, rego
+}
+
+func TestServe(t *testing.T) {
+	keyFile, token := keys(t)
+	machines, rego := folders(t)
+	conf := write(t, "interlock.yaml", strings.Join([]string{
+		"sqlite: " + filepath.Join(t.TempDir(), "s.db"), "machines: " + machines, "policies: " + rego, "bootstrap_admin: adam", "metrics: 127.0.0.1:0",
+		"jwt: {issuer: https://login.example, audience: interlock, algorithms: [ES256], keys: " + keyFile + "}", "",
+	}, "\n"))
+	m, stop := start(t, `"address":"(127\.0\.0\.1:\d+)"`, "serve", "--config", conf, "--listen", "127.0.0.1:0")
+	base := "http://" + m[1]
+	adam := "-H 'Authorization: Bearer " + token("adam") + "'"
+	clerk := "-H 'Authorization: Bearer " + token("carl") + "' -H 'Content-Type: application/json'"
+
+	status, body := curl(t, "curl "+adam+" "+base+"/v1/actors/adam")
+	require.Equal(t, 200, status, body)
+	require.Contains(t, body, "interlock:admin")
+	code, out, errOut := exec(t, "roles", "grant", "carl", "clerk", "--url", base, "--token", token("adam"))
+	require.Equal(t, 0, code, out+errOut)
+	status, body = curl(t, "curl "+clerk+` -d '{"id":"1"}' `+base+"/v1/machines/desk/instances")
+	require.Equal(t, 201, status, body)
+	status, _ = curl(t, "curl "+base+"/v1/machines")
+	require.Equal(t, 401, status)
+
+	shut := func() int {
+		status, _ := curl(t, "curl "+clerk+` -d '{"event":"shut"}' `+base+"/v1/machines/desk/instances/1/events?dry_run=true")
+		return status
+	}
+	require.Equal(t, http.StatusOK, shut())
+	// A wrong policy changes nothing; a right one takes effect.
+	require.NoError(t, os.WriteFile(filepath.Join(rego, "desk.rego"), []byte("package interlock.machine.desk\n\nby_day if {"), 0o600))
+	time.Sleep(time.Second)
+	require.Equal(t, http.StatusOK, shut())
+	require.NoError(t, os.WriteFile(filepath.Join(rego, "desk.rego"), []byte(strings.Replace(deskRego, "> 0", "< 0", 1)), 0o600))
+	require.Eventually(t, func() bool { return shut() == http.StatusForbidden }, 10*time.Second, 50*time.Millisecond)
+	// So it is with machines.
+	require.NoError(t, os.WriteFile(filepath.Join(machines, "desk.yaml"), []byte(strings.Replace(deskYAML, ", checks: [by_day]", "", 1)), 0o600))
+	require.Eventually(t, func() bool { return shut() == http.StatusOK }, 10*time.Second, 50*time.Millisecond)
+	require.Equal(t, 0, stop())
+}
+
+func TestServeRefusesWhatIsUnsafe(t *testing.T) {
+	keyFile, _ := keys(t)
+	machines, _ := folders(t)
+	complete := []string{"machines: " + machines, "jwt: {issuer: i, audience: a, keys: " + keyFile + "}"}
+	for _, c := range []struct {
+		name  string
+		lines []string
+		args  []string
+		err   []string
+	}{
+		{"nothing", nil, nil, []string{"jwt.issuer is missing", "jwt.audience is missing", "jwt.keys", "INTERLOCK_JWT_ISSUER"}},
+		{"unknown key", append([]string{"lisen: x"}, complete...), nil, []string{"lisen"}},
+		{"twice", append([]string{"log: json", "log: text"}, complete...), nil, []string{"log"}},
+		{"second document", append(complete, "---", "log: text"), nil, []string{"a second document"}},
+		{"address", append([]string{"listen: here"}, complete...), nil, []string{`listen "here"`}},
+		{"log", append([]string{"log: xml"}, complete...), nil, []string{"json or text"}},
+		{"no machines", []string{"machines: " + t.TempDir(), complete[1]}, nil, []string{"no machine is here"}},
+		{"no keys", []string{complete[0], "jwt: {issuer: i, audience: a, keys: none.json}"}, nil, []string{"none.json"}},
+		{"algorithm none", []string{complete[0], "jwt: {issuer: i, audience: a, algorithms: [none], keys: " + keyFile + "}"}, nil, []string{"none"}},
+		{"no policy", complete, []string{"--sqlite", filepath.Join(t.TempDir(), "x.db")}, []string{"by_day"}},
+		{"postgres", append([]string{"postgres: postgres://u:hunter2@127.0.0.1:1/x"}, complete...), nil, []string{"doesn't answer"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conf := write(t, "c.yaml", strings.Join(c.lines, "\n")+"\n")
+			code, out, errOut := exec(t, append([]string{"serve", "--config", conf, "--listen", "127.0.0.1:0"}, c.args...)...)
+			if c.name == "address" {
+				code, out, errOut = exec(t, "serve", "--config", conf)
+			}
+			require.Equal(t, 2, code, out)
+			for _, want := range c.err {
+				require.Contains(t, errOut, want)
+			}
+			require.NotContains(t, errOut+out, "hunter2")
+		})
+	}
+}
