@@ -103,11 +103,13 @@ func TestErrorTextHasLineAndCaret(t *testing.T) {
 
 // Hostile files end in an error, in bounded time and depth.
 func TestHostileYAML(t *testing.T) {
-	fill := func(s string) string { return strings.Repeat(s, fsm.MaxSize/len(s)) }
-	inside := func(open, s, end string) string { return open + strings.Repeat(s, fsm.MaxSize/len(s)-8) + end }
+	const size = fsm.MaxSize / 4 // enough to show quadratic time
+	fill := func(s string) string { return strings.Repeat(s, size/len(s)) }
+	inside := func(open, s, end string) string { return open + strings.Repeat(s, size/len(s)-8) + end }
 	for name, source := range map[string]string{
 		"brackets": fill("["), "braces": fill("{a: "), "dashes": fill("- "), "question marks": fill("? "), "anchors": fill("&a "),
 		"long map": fill("a: b\n"), "empty values": fill("a:\n"), "empty entries": fill("-\n"), "list": fill("- a\n"),
+		"tabs before comments": fill("\t\t\t#\n"), "tabs and a word": inside("", "\t", "a"),
 		"keys without values": inside("{", "a,", "}"), "values without keys": inside("a: {", "[b:c],", "}"), "nothing in brackets": inside("[", "a: ,", "]"),
 		"aliases": fill("*a\n"), "documents": fill("---\n"), "tabs": fill("\t"), "comments": fill("#\n"), "lines in quotes": inside(`a: "`, "x\n ", `"`),
 	} {

@@ -23,7 +23,7 @@ func decode(t *testing.T, text string) any {
 // facts compiles a schema of facts.
 func facts(t *testing.T, schema string) *fsm.Schema {
 	t.Helper()
-	return parse(t, "machine: m", "initial: a", "states: {a: {final: true}}", "events: {}", "facts: {schema: "+schema+"}").FactsSchema()
+	return parse(t, "machine: m", "initial: a", "states: {a: {final: true}}", "events: {}", "facts: {schema: "+strings.ReplaceAll(schema, "\t", " ")+"}").FactsSchema()
 }
 
 func TestSchemaCheck(t *testing.T) {

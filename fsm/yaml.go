@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
@@ -29,6 +30,9 @@ func parseYAML(r *report, source string) (root *node) {
 	}
 	tokens := lexer.Tokenize(source)
 	if !checkShape(r, tokens) {
+		return nil
+	}
+	if tokens.InvalidToken() == nil && !checkComplete(r, tokens, source) {
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -62,21 +66,35 @@ func parseYAML(r *report, source string) (root *node) {
 	return root
 }
 
-// checkText refuses what is no text: invalid UTF-8 and control characters.
+// unseen are line separators, marks of byte order and of writing direction:
+// what a reviewer sees would not be what is read.
+const unseen = "\u2028\u2029\ufeff\ufffe\uffff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+// checkText refuses what is no text: invalid UTF-8 and control characters, and
+// tabs but in and before comments, since the library drops them from words.
 func checkText(r *report, source string) bool {
-	line, column := 1, 1
-	for i, c := range source {
-		switch {
-		case c == '\n':
-			line, column = line+1, 0
-		case c == utf8.RuneError && !strings.HasPrefix(source[i:], string(utf8.RuneError)):
-			r.errorf(place{line, column}, "not_text", "this byte is not valid UTF-8; save the file as UTF-8")
-			return false
-		case c < ' ' && c != '\t':
-			r.errorf(place{line, column}, "not_text", "the control character %U can't stand here; write it as an escape in double quotes", c)
-			return false
+	for number, text := range strings.Split(source, "\n") {
+		column, comment, blank, word := 1, false, true, -1 // word: where the next one begins
+		for i, c := range text {
+			at := place{number + 1, column}
+			if c == '\t' && i > word {
+				word = len(text) - len(strings.TrimLeft(text[i:], " \t"))
+			}
+			switch {
+			case c == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
+				r.errorf(at, "not_text", "this byte is not valid UTF-8; save the file as UTF-8")
+				return false
+			case c == '\t' && !comment && word < len(text) && text[word] != '#':
+				r.errorf(at, "tab", "a tab stands here; use spaces, or write \\t in a text in double quotes")
+				return false
+			case c != '\t' && (unicode.IsControl(c) || strings.ContainsRune(unseen, c)):
+				r.errorf(at, "not_text", "the control character %U can't stand here; write it as an escape in double quotes", c)
+				return false
+			}
+			comment = comment || c == '#' && blank
+			blank = c == ' ' || c == '\t'
+			column++
 		}
-		column++
 	}
 	return true
 }
@@ -164,6 +182,10 @@ func (t *tree) convertMap(at place, values []*ast.MappingValueNode) *node {
 			continue
 		}
 		seen[key.text] = key.at
+		if pair.Start != nil && pair.Start.Type == token.MappingValueType && pair.Start.Position.Line != key.at.line {
+			t.errorf(key.at, "yaml_syntax", "the colon that belongs to %s stands on another line; write both on one", quote(key.text))
+			continue
+		}
 		if adjacent(pair) {
 			t.errorf(key.at, "yaml_syntax", "put a space after the colon that follows %s; other YAML readers take this for one text", quote(key.text))
 			continue

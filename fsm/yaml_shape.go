@@ -1,6 +1,11 @@
 package fsm
 
-import "github.com/goccy/go-yaml/token"
+import (
+	"iter"
+	"strings"
+
+	"github.com/goccy/go-yaml/token"
+)
 
 // checkShape bounds nesting, the length of maps and the number of absent values
 // before the YAML library sees them: it recurses on the first two, and takes
@@ -153,4 +158,48 @@ func nothingFollows(t *token.Token) bool {
 	}
 	return next.Position.Line > t.Position.Line && next.Position.Column <= column &&
 		(next.Type != token.SequenceEntryType || next.Position.Column < column || t.Type == token.SequenceEntryType)
+}
+
+// checkComplete refuses a file of which the library's scanner left something
+// out, as it does with a tag at the end: nothing may be dropped in silence.
+func checkComplete(r *report, tokens token.Tokens, source string) bool {
+	var scanned strings.Builder
+	for _, t := range tokens {
+		scanned.WriteString(t.Origin)
+	}
+	kept := make([]rune, 0, scanned.Len())
+	for c := range significant(scanned.String()) {
+		kept = append(kept, c)
+	}
+	i := 0
+	for c, at := range significant(source) {
+		if i++; i > len(kept) || kept[i-1] != c {
+			r.errorf(at, "yaml_syntax", "what begins here can't be read reliably; write it in quotes or leave it out")
+			return false
+		}
+	}
+	return true
+}
+
+// significant are the characters of a text that a scanner must keep, with their
+// places: neither white space nor what may belong to an escape.
+func significant(text string) iter.Seq2[rune, place] {
+	return func(yield func(rune, place) bool) {
+		at, escape := place{1, 0}, false
+		for _, c := range text {
+			at.column++
+			switch {
+			case c == '\n':
+				at = place{at.line + 1, 0}
+			case c == ' ' || c == '\t':
+			case c == '\\' || escape && strings.ContainsRune("uUx0123456789abcdefABCDEF", c):
+				escape = true
+			default:
+				escape = false
+				if !yield(c, at) {
+					return
+				}
+			}
+		}
+	}
 }
