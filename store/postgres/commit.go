@@ -95,7 +95,7 @@ func (s *single) fits(c *interlock.Commit) bool {
 // other one says that certainly nothing was written. Deadlock, serialization
 // failure and lock timeout (2 s) are tried three times.
 func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
-	if err := sqlstore.Check(c); err != nil {
+	if err := errors.Join(ctx.Err(), sqlstore.Check(c)); err != nil {
 		return err
 	}
 	if !s.single.fits(c) {
@@ -130,23 +130,23 @@ func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
 		query = s.single.update
 		args = append(args, ch.PrevVersion, ch.PrevState, notNil(ch.PrevDigest), notNil(ch.PrevHead))
 	}
-	rows, err := s.db.Query(ctx, query, args...)
-	if err != nil {
-		return outcome(err)
-	}
-	defer rows.Close()
 	var n int64
-	if rows.Next() {
-		err = rows.Scan(&n)
-	}
-	rows.Close()
-	if err := errors.Join(rows.Err(), err); err != nil {
-		return outcome(err)
-	}
-	if n == 0 {
+	err = s.db.onConn(ctx, func(conn sqlstore.Conn) error {
+		rows, err := conn.Query(ctx, query, args...)
+		if err != nil {
+			return outcome(err)
+		}
+		defer rows.Close()
+		if rows.Next() {
+			err = rows.Scan(&n)
+		}
+		rows.Close()
+		return outcome(errors.Join(rows.Err(), err))
+	})
+	if err == nil && n == 0 {
 		return interlock.ErrStale
 	}
-	return nil
+	return err
 }
 
 func notNil(b []byte) []byte { return append([]byte{}, b...) }

@@ -38,10 +38,12 @@ func refuse(mode pgx.QueryExecMode) error {
 }
 
 // outcome says what an error means that came after COMMIT, or a statement that
-// commits by itself, may have been sent: an answer of the server that it failed
-// is certain, so is an error before anything was sent. All else is unknown.
+// commits by itself, was handed to the driver. Only the server's own answer that
+// it failed is certain. pgconn.SafeToRetry isn't asked: after a cut during
+// COMMIT, pgx 5.12 answers "conn closed" and calls that safe, though the server
+// has committed.
 func outcome(err error) error {
-	if err == nil || pgconn.SafeToRetry(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
+	if err == nil || errors.Is(err, pgx.ErrTxCommitRollback) {
 		return err
 	}
 	var pg *pgconn.PgError
@@ -49,6 +51,14 @@ func outcome(err error) error {
 		return err
 	}
 	return &interlock.UnknownOutcome{Err: err}
+}
+
+// database is what the single statement needs, too: one connection, so that
+// failing to get one isn't mistaken for a lost answer, and so that database/sql
+// never sends the statement a second time.
+type database interface {
+	sqlstore.Database
+	onConn(ctx context.Context, fn func(sqlstore.Conn) error) error
 }
 
 type poolDatabase struct{ pool *pgxpool.Pool }
@@ -81,6 +91,27 @@ func (d *poolDatabase) InTx(ctx context.Context, fn func(sqlstore.Tx) error) err
 		return err
 	}
 	return outcome(end(tx.Commit))
+}
+
+func (d *poolDatabase) onConn(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return fn(poolConn{conn})
+}
+
+type poolConn struct{ *pgxpool.Conn }
+
+func (c poolConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	tag, err := c.Conn.Exec(ctx, query, args...)
+	return tag.RowsAffected(), err
+}
+
+func (c poolConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
+	rows, err := c.Conn.Query(ctx, query, args...)
+	return rows, err
 }
 
 type poolTx struct{ pgx.Tx }
@@ -160,6 +191,18 @@ func (d *sqlDatabase) InTx(ctx context.Context, fn func(sqlstore.Tx) error) erro
 	return outcome(tx.Commit())
 }
 
+func (d *sqlDatabase) onConn(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	if err := d.check(ctx); err != nil {
+		return err
+	}
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return fn(sqlstore.SQL(conn))
+}
+
 // broken answers everything with the mistake in the store's options.
 type broken struct{ err error }
 
@@ -167,4 +210,5 @@ func (b broken) Exec(context.Context, string, ...any) (int64, error) { return 0,
 func (b broken) Query(context.Context, string, ...any) (sqlstore.Rows, error) {
 	return nil, b.err
 }
-func (b broken) InTx(context.Context, func(sqlstore.Tx) error) error { return b.err }
+func (b broken) InTx(context.Context, func(sqlstore.Tx) error) error     { return b.err }
+func (b broken) onConn(context.Context, func(sqlstore.Conn) error) error { return b.err }

@@ -37,7 +37,7 @@ type shared = sqlstore.Store
 // by every other method.
 type Store struct {
 	*shared
-	db        sqlstore.Database
+	db        database
 	schema    string
 	noMigrate bool
 	single    single
@@ -92,7 +92,7 @@ func NewSQL(db *sql.DB, opts ...Option) *Store {
 	return build(&sqlDatabase{db: db}, opts, nil)
 }
 
-func build(db sqlstore.Database, opts []Option, err error) *Store {
+func build(db database, opts []Option, err error) *Store {
 	o := options{schema: "interlock"}
 	for _, opt := range opts {
 		opt(&o)
