@@ -1,13 +1,16 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 func (s *Server) listInstances(c *gin.Context, actor interlock.Actor) error {
@@ -137,9 +140,24 @@ func (s *Server) editFacts(c *gin.Context, actor interlock.Actor) error {
 		Machine: ref.Machine, ID: ref.ID, Patch: patch, RequestID: asked(c),
 	})
 	if err != nil {
-		return err
+		return inPatch(err)
 	}
 	return committed(c, http.StatusOK, result, false)
+}
+
+// inPatch turns the gate's pointers, which begin at the instance, into those of
+// the body, which is the facts themselves.
+func inPatch(err error) error {
+	var r *interlock.Refusal
+	if !errors.As(err, &r) || len(r.Fields) == 0 {
+		return err
+	}
+	moved := *r
+	moved.Fields = make([]fsm.FieldError, 0, len(r.Fields))
+	for _, f := range r.Fields {
+		moved.Fields = append(moved.Fields, fsm.FieldError{Pointer: strings.TrimPrefix(f.Pointer, "/facts"), Message: f.Message})
+	}
+	return &moved
 }
 
 // asked is the request's id as it was answered.

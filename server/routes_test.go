@@ -221,7 +221,7 @@ func TestFacts(t *testing.T) {
 		assert.Equal(w.t, a.raw, w.must(200, "erin", "GET", path, "").raw)
 		no := w.must(422, "evan", "PATCH", path+"/facts", `{"amount":null}`)
 		assert.Equal(w.t, "facts_invalid", no.code())
-		assert.Contains(w.t, no.raw, `"/facts/amount"`)
+		assert.Contains(w.t, no.raw, `"pointer":"/amount"`)
 		w.must(200, "erin", "POST", path+"/events", `{"event":"submit"}`)
 		assert.Equal(w.t, "facts_locked", w.must(409, "erin", "PATCH", path+"/facts", `{"amount":1}`).code())
 	})
