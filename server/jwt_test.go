@@ -377,6 +377,7 @@ func TestJWTConfig(t *testing.T) {
 }
 
 func TestJWTKeyFileIsReadAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	first, second := newIssuer(t), newIssuer(t)
 	path := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, os.WriteFile(path, keySet(first.keys()...), 0o600))

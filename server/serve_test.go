@@ -93,6 +93,7 @@ func TestServeDrains(t *testing.T) {
 }
 
 func TestServeCutsOffWhatNeverEnds(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newWorld(t, openSQLite(t))
 	s, err := server.New(server.Config{Gate: w.gate, Identity: server.DemoIdentity(users), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
@@ -126,6 +127,7 @@ func TestServeSaysWhyItFailed(t *testing.T) {
 }
 
 func TestListenerHasLimits(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newWorld(t, openSQLite(t))
 	conn, err := net.Dial("tcp", w.host()) //nolint:noctx // a test's own server
 	require.NoError(t, err)
@@ -179,6 +181,7 @@ func TestPanicIsAnAnswerWithoutAStack(t *testing.T) {
 }
 
 func TestReadinessSaysWhichPart(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newWorld(t, openSQLite(t))
 	s, err := server.New(server.Config{Gate: w.gate, Identity: server.DemoIdentity(users), Logger: slog.New(slog.NewTextHandler(w.log, nil)), Ready: []server.Check{
 		{Name: "store", Ask: func(context.Context) error { return nil }},

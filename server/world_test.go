@@ -15,14 +15,17 @@ import (
 	"testing"
 
 	"github.com/gin-gonic/gin"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/examples"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/testservice"
 	"github.com/interlock-go/interlock/policies"
 	"github.com/interlock-go/interlock/server"
+	"github.com/interlock-go/interlock/store/postgres"
 	"github.com/interlock-go/interlock/store/sqlite"
 )
 
@@ -127,7 +130,7 @@ func onEach(t *testing.T, test func(*world)) {
 }
 
 func storesUnderTest() stores {
-	return stores{"sqlite": openSQLite}
+	return stores{"sqlite": openSQLite, "postgres": openPostgres}
 }
 
 func openSQLite(t *testing.T) interlock.Store {
@@ -137,6 +140,14 @@ func openSQLite(t *testing.T) interlock.Store {
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
 	t.Attr("store", "sqlite")
 	return st
+}
+
+func openPostgres(t *testing.T) interlock.Store {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), testservice.Postgres(t))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return postgres.New(pool)
 }
 
 func machines(t *testing.T) []*fsm.Machine {
