@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,19 +21,19 @@ import (
 // What permit's README tells of its log holds: accepted, refused by the graph,
 // refused by the policy, and where each case ends.
 func TestPermitLog(t *testing.T) {
-	rows := permitLog(t)
+	rows, patience := permitLog(t), policies.Timeout(time.Minute) // a busy machine is no refusal
 	for name, test := range map[string]struct {
 		policy interlock.Policy
 		counts map[interlock.Stage]int // "" is accepted
 		states map[string]string
 	}{
 		"with the policy": {
-			policies.FS(examples.Files(), "permit/policies"),
+			policies.FS(examples.Files(), "permit/policies", patience),
 			map[interlock.Stage]int{"": 13, interlock.StageGraph: 2, interlock.StagePolicy: 1},
 			map[string]string{"P-1": "indication_decided", "P-2": "checked", "P-3": "determined"},
 		},
 		"with a policy that lets everybody": {
-			policies.Sources(map[string]string{"permit.rego": "package interlock.machine.permit\n\nchecked_by_somebody_else := true\n"}),
+			policies.Sources(map[string]string{"permit.rego": "package interlock.machine.permit\n\nchecked_by_somebody_else := true\n"}, patience),
 			map[interlock.Stage]int{"": 15, interlock.StageGraph: 1},
 			map[string]string{"P-1": "indication_decided", "P-2": "sent", "P-3": "determined"},
 		},
@@ -42,7 +43,7 @@ func TestPermitLog(t *testing.T) {
 			store, err := sqlite.Open(":memory:")
 			require.NoError(t, err)
 			defer store.Close()
-			gate, err := interlock.New(interlock.Config{Machines: machines(t, "permit"), Policy: test.policy, Store: store})
+			gate, err := interlock.New(interlock.Config{Machines: machines(t, "permit"), Policy: test.policy, Store: store, PolicyTimeout: time.Minute})
 			require.NoError(t, err)
 			defer gate.Close(context.Background())
 			byActivity := activities(machines(t, "permit")[0])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,9 +24,10 @@ var policyFiles embed.FS
 
 // config makes an app.
 type config struct {
-	db     string                // a SQLite file, or a postgres:// URL
-	rounds int                   // of hashing a password
-	tell   func(to, text string) // sends a message to an address, or to "administrators"
+	db       string                // a SQLite file, or a postgres:// URL
+	patience time.Duration         // with one decision of the policy; 0 is the library's
+	rounds   int                   // of hashing a password
+	tell     func(to, text string) // sends a message to an address, or to "administrators"
 }
 
 // app is the user administration. It is an http.Handler; the caller closes it.
@@ -48,10 +50,11 @@ func newApp(ctx context.Context, cfg config) (*app, error) {
 	}
 	a := &app{config: cfg, db: db}
 	a.gate, err = interlock.New(interlock.Config{
-		Machines: []*fsm.Machine{machine},
-		Policy:   policies.FS(policyFiles, "policies"),
-		Store:    db.store,
-		After:    []func(context.Context, interlock.Transition){a.afterwards},
+		Machines:      []*fsm.Machine{machine},
+		Policy:        policies.FS(policyFiles, "policies", policies.Timeout(cfg.patience)),
+		PolicyTimeout: cfg.patience,
+		Store:         db.store,
+		After:         []func(context.Context, interlock.Transition){a.afterwards},
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.close())

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock/internal/testservice"
@@ -41,10 +43,12 @@ func onBoth(t *testing.T, story func(o *office)) {
 
 func open(t *testing.T, db string) *office {
 	t.Helper()
+	gin.SetMode(gin.TestMode)
 	o := &office{T: t, mu: &sync.Mutex{}, mails: map[string]string{}, notice: &[]string{}}
 	a, err := newApp(t.Context(), config{
-		db:     db,
-		rounds: 2,
+		db:       db,
+		patience: time.Minute, // a busy machine is no refusal
+		rounds:   2,
 		tell: func(to, text string) {
 			o.mu.Lock()
 			defer o.mu.Unlock()

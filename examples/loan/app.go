@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -20,6 +21,12 @@ var machineYAML []byte
 //go:embed policies
 var policyFiles embed.FS
 
+// config makes an app.
+type config struct {
+	db       string        // a SQLite file, or a postgres:// URL
+	patience time.Duration // with one decision of the policy; 0 is the library's
+}
+
 // app is the lending desk. It is an http.Handler; the caller closes it.
 type app struct {
 	http.Handler
@@ -28,21 +35,21 @@ type app struct {
 	gate    *interlock.Gate
 }
 
-// newApp opens the database (a path is SQLite, a postgres:// URL PostgreSQL)
-// and mounts the gate on the application's own table.
-func newApp(ctx context.Context, name string) (*app, error) {
+// newApp opens the database and mounts the gate on the application's own table.
+func newApp(ctx context.Context, cfg config) (*app, error) {
 	machine, err := fsm.Parse("loan.yaml", machineYAML)
 	if err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(ctx, name)
+	db, err := openDatabase(ctx, cfg.db)
 	if err != nil {
 		return nil, err
 	}
 	gate, err := interlock.New(interlock.Config{
-		Machines: []*fsm.Machine{machine},
-		Policy:   policies.FS(policyFiles, "policies"),
-		Store:    db.store,
+		Machines:      []*fsm.Machine{machine},
+		Policy:        policies.FS(policyFiles, "policies", policies.Timeout(cfg.patience)),
+		PolicyTimeout: cfg.patience,
+		Store:         db.store,
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.close())

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock/internal/testservice"
@@ -34,7 +36,8 @@ func onBoth(t *testing.T, story func(d *desk)) {
 
 func open(t *testing.T, db string) *desk {
 	t.Helper()
-	a, err := newApp(t.Context(), db)
+	gin.SetMode(gin.TestMode)
+	a, err := newApp(t.Context(), config{db: db, patience: time.Minute}) // a busy machine is no refusal
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Close()) })
 	require.NoError(t, a.seed(t.Context()))

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	gin.SetMode(gin.ReleaseMode)
-	app, err := newApp(ctx, *db)
+	app, err := newApp(ctx, config{db: *db})
 	if err != nil {
 		return err
 	}
