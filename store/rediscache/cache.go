@@ -1,7 +1,8 @@
 // Package rediscache keeps facts in Redis or Redis Cluster, as an
 // [interlock.Cache]: an untrusted hint. Redis may be slow, gone, emptied, full,
-// behind, or lie; that costs a look at the store, at most 50 ms once, and never
-// an answer. The package trusts nothing that it reads: an entry that is not
+// behind, or lie; that costs a look at the store and never an answer: a call
+// takes at most 50 ms, and after five that failed within a second only one a
+// second is made. The package trusts nothing that it reads: an entry that is not
 // exactly what was asked for is a miss.
 //
 //	opts, err := rediscache.Options("redis://127.0.0.1:6379/0")
@@ -35,7 +36,7 @@ type Config struct {
 	// Alarm is told of what a human should look at: cache_corrupt (an entry of
 	// another key, or one that wasn't written with Key), clock_skew (Redis's
 	// clock is over 1 s away), cache_down and cache_up (the breaker opened,
-	// closed). It must be quick. nil: nobody.
+	// closed). It must be quick and not call the cache. nil: nobody.
 	Alarm func(reason string)
 }
 
@@ -98,11 +99,11 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 		// An error that Redis itself answered came quickly: it is no reason to stay away.
 		IsSuccessful: func(err error) bool { return err == nil || isReply(err) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errCaller) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateOpen:
-				cfg.Alarm("cache_down")
-			case gobreaker.StateClosed:
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case from == gobreaker.StateClosed:
+				cfg.Alarm("cache_down") // once, not at every probe that fails
+			case to == gobreaker.StateClosed:
 				cfg.Alarm("cache_up")
 			}
 		},

@@ -46,7 +46,7 @@ func (d *desk) Observe(_ context.Context, o interlock.Observation) {
 	d.obs = o
 }
 
-func newDesk(t *testing.T, url string) *desk {
+func newDesk(t *testing.T, url string, cacheIn func(*testing.T, string) *Cache) *desk {
 	t.Helper()
 	m, err := fsm.Parse("ticket.yaml", []byte(ticketMachine))
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func newDesk(t *testing.T, url string) *desk {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, store.Close()) })
 	d := &desk{t: t}
-	d.Cache, _ = newCache(t, url, Config{})
+	d.Cache = cacheIn(t, url)
 	d.gate, err = interlock.New(interlock.Config{
 		Machines: []*fsm.Machine{m}, Store: store, Cache: d.Cache, Observer: d,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -66,6 +66,18 @@ func newDesk(t *testing.T, url string) *desk {
 	_, err = d.gate.Grant(t.Context(), system, "mark", "manager", interlock.Scope{})
 	require.NoError(t, err)
 	return d
+}
+
+func calm(t *testing.T, url string) *Cache {
+	t.Helper()
+	c, _ := newCache(t, url, Config{})
+	return c
+}
+
+func hasty(t *testing.T, url string) *Cache {
+	t.Helper()
+	c, _ := newHasty(t, url, Config{})
+	return c
 }
 
 var system = interlock.SystemActor("", "setup")
@@ -123,7 +135,7 @@ func (d *desk) epoch() string {
 }
 
 func TestGateRestsOnRedis(t *testing.T) {
-	d := newDesk(t, testservice.Redis(t))
+	d := newDesk(t, testservice.Redis(t), calm)
 	d.warm()
 	o, _, err := d.fire("close")
 	require.NoError(t, err)
@@ -137,7 +149,7 @@ func TestRevokedRoleIsDead(t *testing.T) {
 	mark := interlock.CacheKey{Kind: "actor", Tenant: "default", ID: "mark"}
 
 	t.Run("stale entry laid back", func(t *testing.T) {
-		d := newDesk(t, testservice.Redis(t))
+		d := newDesk(t, testservice.Redis(t), calm)
 		d.warm()
 		epoch := d.epoch()
 		old, err := d.Get(t.Context(), epoch, []interlock.CacheKey{mark})
@@ -157,7 +169,7 @@ func TestRevokedRoleIsDead(t *testing.T) {
 		require.ErrorIs(t, err, denied)
 	})
 	t.Run("poisoned", func(t *testing.T) {
-		d := newDesk(t, testservice.Redis(t))
+		d := newDesk(t, testservice.Redis(t), calm)
 		d.warm()
 		epoch := d.epoch()
 		_, err := d.gate.Revoke(t.Context(), system, "mark", "manager", interlock.Scope{})
@@ -176,7 +188,7 @@ func TestRevokedRoleIsDead(t *testing.T) {
 	})
 	t.Run("Redis gone at the revoke", func(t *testing.T) {
 		s := testservice.NewRedis(t)
-		d := newDesk(t, s.URL())
+		d := newDesk(t, s.URL(), hasty)
 		d.warm()
 		s.Stall()
 		_, err := d.gate.Revoke(t.Context(), system, "mark", "manager", interlock.Scope{})
@@ -195,7 +207,7 @@ func TestRevokedRoleIsDead(t *testing.T) {
 // only, and that is bounded.
 func TestGateOutlivesRedis(t *testing.T) {
 	s := testservice.NewRedis(t)
-	d := newDesk(t, s.URL())
+	d := newDesk(t, s.URL(), hasty)
 	d.warm()
 	event, other := "close", "reopen"
 	next := func() (time.Duration, bool) {
