@@ -25,10 +25,11 @@ import (
 )
 
 // onBoth runs a story on either database.
-func onBoth(t *testing.T, story func(t *testing.T, s *site)) {
+func onBoth(t *testing.T, story func(s *site)) {
+	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
-	t.Run("sqlite", func(t *testing.T) { story(t, newSite(t, filepath.Join(t.TempDir(), "moderation.db"))) })
-	t.Run("postgres", func(t *testing.T) { story(t, newSite(t, testservice.Postgres(t))) })
+	t.Run("sqlite", func(t *testing.T) { story(newSite(t, filepath.Join(t.TempDir(), "moderation.db"))) })
+	t.Run("postgres", func(t *testing.T) { story(newSite(t, testservice.Postgres(t))) })
 }
 
 // site is the application behind a real listener, over a store that counts and

@@ -92,7 +92,8 @@ func TestNoAssignment(t *testing.T) {
 
 // TestHelpers: can it go to X? what is available? is it final? how is it shown?
 func TestHelpers(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		park := s.create("uma", "/submissions", adventureland)
 
 		assert.Equal(t, []any{"ESCALATED"}, s.get("uma", park)["available"], "a user may only escalate")
@@ -124,7 +125,8 @@ func TestHelpers(t *testing.T) {
 
 // TestGuards: MODERATOR, ADMIN and SUPERUSER, each including those before.
 func TestGuards(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		for _, moderator := range []string{"mona", "adam", "sue"} {
 			report := s.create("uma", "/reports", map[string]string{"about": "parks/1", "reason": "spam"})
 			status, no := s.move("uma", report, "under_review")
@@ -153,7 +155,8 @@ func TestGuards(t *testing.T) {
 
 // TestARoleTakenAway: a role that the application takes away is gone at once.
 func TestARoleTakenAway(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		report := s.create("uma", "/reports", map[string]string{"about": "parks/1", "reason": "spam"})
 		s.moves("mona", report, "under_review")
 		s.users.users.Store("mona", "USER")
@@ -166,7 +169,8 @@ func TestARoleTakenAway(t *testing.T) {
 
 // TestOtherMachines walks those of which nothing is published.
 func TestOtherMachines(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		item := s.create("mona", "/queue", map[string]string{"about": "submissions/1"})
 		for _, event := range []string{"in_progress", "pending", "in_progress", "completed"} {
 			s.moves("mona", item, event)
@@ -193,7 +197,8 @@ func TestOtherMachines(t *testing.T) {
 
 // TestPublishing: approving creates what is proposed in the same transaction.
 func TestPublishing(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		ride, photo := s.create("uma", "/submissions", dragon), s.create("umberto", "/photos", sunset)
 		for path, table := range map[string]string{ride: "edit_submissions", photo: "photo_submissions"} {
 			status, b := s.move("mona", path, "approved")
@@ -223,7 +228,8 @@ func TestPublishing(t *testing.T) {
 
 // TestOnce: of two who approve at the same time one does, and there is one park.
 func TestOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		park := s.create("uma", "/submissions", adventureland)
 		statuses := make([]int, 8)
 		var wg sync.WaitGroup
@@ -243,7 +249,8 @@ func TestOnce(t *testing.T) {
 
 // TestHistory: time, by, transition, source and target state, for each instance.
 func TestHistory(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		begun := time.Now().Add(-time.Second)
 		park, other := s.create("uma", "/submissions", adventureland), s.create("umberto", "/submissions", adventureland)
 		s.moves("uma", park, "escalated")
@@ -270,7 +277,8 @@ func TestHistory(t *testing.T) {
 // TestNoQueryBesidesTheCommit: users and facts are cached, so that an allowed
 // transition asks the database nothing else.
 func TestNoQueryBesidesTheCommit(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		report := s.create("uma", "/reports", map[string]string{"about": "parks/1", "reason": "spam"})
 		s.moves("mona", report, "under_review")
 		s.warm("mona", report)
@@ -295,7 +303,8 @@ func TestNoQueryBesidesTheCommit(t *testing.T) {
 
 // TestNoFallback: where the gate can't answer, the answer is no.
 func TestNoFallback(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		park := s.create("uma", "/submissions", adventureland)
 		report := s.create("uma", "/reports", map[string]string{"about": "parks/1", "reason": "spam"})
 		refused := func(user, path, event, table, code string) {
@@ -329,7 +338,8 @@ func TestNoFallback(t *testing.T) {
 // TestOwnTables: the status columns stay where they are, and all queries on
 // them go on working, also on rows that were there before the gate.
 func TestOwnTables(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *site) {
+	onBoth(t, func(s *site) {
+		t := s.T
 		s.own(`INSERT INTO edit_submissions (id, submitted_by, proposes, name) VALUES ('old-1', 'uma', 'park', 'Oldland')`)
 		s.own(`INSERT INTO edit_submissions (id, submitted_by, proposes, name, status) VALUES ('old-2', 'uma', 'park', 'Doneland', 'APPROVED')`)
 		park := s.create("uma", "/submissions", adventureland)

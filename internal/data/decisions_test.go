@@ -37,6 +37,7 @@ var decisions = map[string]func(*testing.T, behaviour) error{
 // decideDeclaredOnly: a target that isn't declared is no state that can't be
 // reached, but an error of the definition.
 func decideDeclaredOnly(t *testing.T, row behaviour) error {
+	t.Helper()
 	row.Machine.States = []string{row.Machine.Initial}
 	return runRefusedDefinition(t, row)
 }
@@ -44,6 +45,7 @@ func decideDeclaredOnly(t *testing.T, row behaviour) error {
 // decidePolicyChooses: one edge with several targets, of which the policy's
 // `target` picks one; where it picks none, none is taken.
 func decidePolicyChooses(t *testing.T, row behaviour) error {
+	t.Helper()
 	if err := runRefusedDefinition(t, row); err != nil {
 		return err
 	}
@@ -65,6 +67,7 @@ func decidePolicyChooses(t *testing.T, row behaviour) error {
 // decideCallerChooses: the request names the target; none, or one that isn't
 // declared, is refused.
 func decideCallerChooses(t *testing.T, row behaviour) error {
+	t.Helper()
 	if err := runRefusedDefinition(t, row); err != nil {
 		return err
 	}
@@ -127,16 +130,17 @@ func stateOf(t *testing.T, g *interlock.Gate) string {
 // decideConditionFails: a condition that breaks is no "no" of the policy but
 // "can't tell", which is a refusal too, and says so.
 func decideConditionFails(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
 	}
 	event := row.Steps[0].Event
 	if _, err := s.fire(t.Context(), ann, event); !errors.Is(err, &interlock.Refusal{Stage: interlock.StageUnavailable, Code: "policy_failed"}) {
-		return fmt.Errorf("fired: %v", err)
+		return fmt.Errorf("fired: %w", err)
 	}
 	if at, err := s.state(t.Context()); err != nil || at != row.Machine.Initial {
-		return fmt.Errorf("state %s, %v", at, err)
+		return fmt.Errorf("state %s, %w", at, err)
 	}
 	if events, err := s.permitted(t.Context(), ann); err == nil && len(events) > 0 {
 		return fmt.Errorf("offered %v", events)
@@ -146,6 +150,7 @@ func decideConditionFails(t *testing.T, row behaviour) error {
 
 // decideNoSystemCalls: rules that would look outside don't compile.
 func decideNoSystemCalls(t *testing.T, _ behaviour) error {
+	t.Helper()
 	for _, call := range []string{`http.send({"method": "get", "url": "http://127.0.0.1/"}).status_code == 200`, `opa.runtime().env.HOME == "/"`, `time.now_ns() > 0`} {
 		rules := policies.Sources(map[string]string{"row.rego": "package interlock.machine.row\n\nfine if " + call + "\n"})
 		if _, err := one(t, ", requires: [anyone], checks: [fine]", rules); err == nil {
@@ -181,12 +186,14 @@ func refused(text string) error {
 
 // decideAlwaysRefused: there is no mode in which a refused event looks like a success.
 func decideAlwaysRefused(t *testing.T, row behaviour) error {
+	t.Helper()
 	row.Steps = row.Steps[:1]
 	return play(t, row)
 }
 
 // decideNoErrorState: a hook that fails vetoes; the instance stays where it is.
 func decideNoErrorState(t *testing.T, row behaviour) error {
+	t.Helper()
 	row.Steps[0].Result, row.Steps[0].StateAfter = "denied:guard", row.Machine.Initial
 	return runVeto(t, row)
 }
@@ -194,6 +201,7 @@ func decideNoErrorState(t *testing.T, row behaviour) error {
 // decideParallel: of many firings at once each commits once, or is told that
 // something changed meanwhile or that the gate is busy; nothing is lost or doubled.
 func decideParallel(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), func(cfg *interlock.Config) { cfg.Observer, cfg.Before, cfg.After = nil, nil, nil })
 	if err != nil {
 		return err
@@ -228,6 +236,7 @@ func decideParallel(t *testing.T, row behaviour) error {
 // decideWhileOpen: while a transaction of Do is open, others see the state that
 // is committed, and are judged by it; after the commit the next event passes.
 func decideWhileOpen(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), func(cfg *interlock.Config) { cfg.Before, cfg.After = nil, nil })
 	if err != nil {
 		return err
@@ -236,7 +245,7 @@ func decideWhileOpen(t *testing.T, row behaviour) error {
 	req := interlock.Request{Machine: machineName, ID: instanceID, Event: "run"}
 	_, _, err = interlock.Do(ctx, s.gate, ann, req, func(ctx context.Context, _ *sql.Tx, _ interlock.Transition) (any, error) {
 		if _, err := s.fire(ctx, ann, "reset"); !sameOutcome("denied:graph", outcome(err)) {
-			return nil, fmt.Errorf("fired meanwhile: %v", err)
+			return nil, fmt.Errorf("fired meanwhile: %w", err)
 		}
 		return nil, nil
 	})

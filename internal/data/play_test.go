@@ -104,14 +104,14 @@ func (s *stage) playFire(ctx context.Context, actor interlock.Actor, st *step) e
 	s.observed, s.seen = nil, nil
 	_, err := s.fire(ctx, actor, st.Event)
 	if got := outcome(err); !sameOutcome(st.Result, got) {
-		return fmt.Errorf("want %s, got %s: %v", st.Result, got, err)
+		return fmt.Errorf("want %s, got %s: %w", st.Result, got, err)
 	}
 	s.store.reads, s.store.writes = false, false
 	if at, err := s.state(ctx); err != nil || st.StateAfter != "" && at != st.StateAfter {
-		return fmt.Errorf("want state %s, got %s, %v", st.StateAfter, at, err)
+		return fmt.Errorf("want state %s, got %s, %w", st.StateAfter, at, err)
 	}
 	if st.MessageContains != "" && !strings.Contains(err.Error(), st.MessageContains) {
-		return fmt.Errorf("the message %q doesn't name %s", err, st.MessageContains)
+		return fmt.Errorf("the message doesn't name %s: %w", st.MessageContains, err)
 	}
 	if st.FailureHook > 0 && st.FailureHook != len(s.told()) {
 		return fmt.Errorf("want %d observation of the refusal, got %d", st.FailureHook, len(s.told()))

@@ -52,6 +52,7 @@ var ann = interlock.Actor{ID: "ann"}
 
 // runImpossibleState: the application's column holds a state that the machine lacks.
 func runImpossibleState(t *testing.T, row behaviour) error {
+	t.Helper()
 	ctx := t.Context()
 	store := openBound(t, machineName, instanceID, row.Steps[0].State)
 	m, err := fsm.Parse("row.yaml", append(definitionOf(row, newScripted()).yaml(), head...))
@@ -101,13 +102,14 @@ func one(t *testing.T, who string, rules interlock.Policy) (*interlock.Gate, err
 func denied(ctx context.Context, g *interlock.Gate, actor interlock.Actor) error {
 	_, err := g.Fire(ctx, actor, interlock.Request{Machine: "row", ID: instanceID, Event: "go"})
 	if !errors.Is(err, &interlock.Refusal{Stage: interlock.StagePolicy}) {
-		return fmt.Errorf("not denied: %v", err)
+		return fmt.Errorf("not denied: %w", err)
 	}
 	return nil
 }
 
 // runNoRule: where nothing says who may, nobody may, whatever his roles.
 func runNoRule(t *testing.T, _ behaviour) error {
+	t.Helper()
 	g, err := one(t, "", nil)
 	if err != nil {
 		return err
@@ -120,6 +122,7 @@ func runNoRule(t *testing.T, _ behaviour) error {
 
 // runDeny: one allow and one explicit deny.
 func runDeny(t *testing.T, _ behaviour) error {
+	t.Helper()
 	rules := newScripted()
 	g, err := one(t, ", requires: [writer]", rules)
 	if err != nil {
@@ -137,11 +140,13 @@ func runDeny(t *testing.T, _ behaviour) error {
 }
 
 func runVeto(t *testing.T, row behaviour) error {
+	t.Helper()
 	return withHook(t, row, func(interlock.Transition) error { return errors.New("cancelled") })
 }
 
 // runPanicBefore: a hook that fails, by an error or by a panic, stops the event.
 func runPanicBefore(t *testing.T, row behaviour) error {
+	t.Helper()
 	broken := row
 	broken.Steps = []step{row.Steps[0]}
 	broken.Steps[0].Result = "denied:guard" // an error of a hook is a veto
@@ -169,13 +174,14 @@ func runPanicBefore(t *testing.T, row behaviour) error {
 		return err
 	}()
 	if at, bad := s.state(t.Context()); err == nil || bad != nil || at != row.Steps[0].StateAfter {
-		return fmt.Errorf("state %s, %v, after %v", at, bad, err)
+		return fmt.Errorf("state %s, %w, after %w", at, bad, err)
 	}
 	return nil
 }
 
 // withHook plays the row with a hook before the commit, and wants the attempt observed.
 func withHook(t *testing.T, row behaviour, hook func(interlock.Transition) error) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), func(cfg *interlock.Config) {
 		cfg.Before = []func(context.Context, interlock.Transition) error{func(_ context.Context, tr interlock.Transition) error {
 			if tr.Event != row.Steps[0].Event {
@@ -199,6 +205,7 @@ func withHook(t *testing.T, row behaviour, hook func(interlock.Transition) error
 // runUnguardedRoute: a changing route of a guarded group that passes no gate is
 // an error before the application runs, and its handler never does.
 func runUnguardedRoute(t *testing.T, row behaviour) error {
+	t.Helper()
 	g, err := one(t, ", requires: [anyone]", nil)
 	if err != nil {
 		return err
@@ -222,10 +229,11 @@ func runUnguardedRoute(t *testing.T, row behaviour) error {
 
 // runRefusedDefinition: the loader says no, so that nothing ever runs on it.
 func runRefusedDefinition(t *testing.T, row behaviour) error {
+	t.Helper()
 	_, err := start(t, row, newScripted(), nil)
 	var load *fsm.LoadError
 	if !errors.As(err, &load) {
-		return fmt.Errorf("loaded: %v", err)
+		return fmt.Errorf("loaded: %w", err)
 	}
 	t.Log(load.Findings[0].Message)
 	return nil
@@ -233,6 +241,7 @@ func runRefusedDefinition(t *testing.T, row behaviour) error {
 
 // runPersistedInitial: what was created is there for another gate over the same store.
 func runPersistedInitial(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -252,6 +261,7 @@ func runPersistedInitial(t *testing.T, row behaviour) error {
 
 // runHistory: one row holds what was left, by which event, and what was entered.
 func runHistory(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -268,6 +278,7 @@ func runHistory(t *testing.T, row behaviour) error {
 
 // runAttempt: a refused attempt is kept with the state and the event.
 func runAttempt(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -288,6 +299,7 @@ func runAttempt(t *testing.T, row behaviour) error {
 
 // runMissingRule: a machine that names a condition, and no policy that has it.
 func runMissingRule(t *testing.T, _ behaviour) error {
+	t.Helper()
 	_, err := one(t, ", requires: [anyone], checks: [nowhere]", nil)
 	if err == nil {
 		return errors.New("started without the rule")
@@ -298,6 +310,7 @@ func runMissingRule(t *testing.T, _ behaviour) error {
 
 // runBlockerCode: the graph's no has one code, whatever the event.
 func runBlockerCode(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -310,6 +323,7 @@ func runBlockerCode(t *testing.T, row behaviour) error {
 }
 
 func runVersionGrows(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -335,6 +349,7 @@ func runVersionGrows(t *testing.T, row behaviour) error {
 
 // runStaleVersion: what was read at version 1 is acted on at version 3.
 func runStaleVersion(t *testing.T, row behaviour) error {
+	t.Helper()
 	row.Steps = append(row.Steps, step{Op: "force_state", State: "pending"})
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
@@ -350,6 +365,7 @@ func runStaleVersion(t *testing.T, row behaviour) error {
 }
 
 func runNoVersion(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err
@@ -358,6 +374,7 @@ func runNoVersion(t *testing.T, row behaviour) error {
 }
 
 func runNotOffered(t *testing.T, row behaviour) error {
+	t.Helper()
 	s, err := start(t, row, newScripted(), nil)
 	if err != nil {
 		return err

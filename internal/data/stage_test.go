@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -331,8 +330,4 @@ func outcome(err error) string {
 // sameOutcome: an event that the machine doesn't know is one that the graph refuses.
 func sameOutcome(want, got string) bool {
 	return want == got || want == "denied:graph" && got == "denied:unknown_event"
-}
-
-func keys(m map[string]func(*interlock.Input) (bool, error)) []string {
-	return slices.Sorted(maps.Keys(m))
 }
