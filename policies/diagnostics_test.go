@@ -124,6 +124,12 @@ e if {
 }
 
 f if not input.actor.claims.suspended`),
+	"empty_every": loanAnd(`a if every p in input.instance.did.verify { p != input.actor.person }
+
+b if {
+	count(input.instance.did.verify) > 0
+	every p in input.instance.did.verify { p != input.actor.person }
+}`),
 	"own_schema":      loanAnd("# METADATA\n# schemas:\n#   - input: {type: object}\na if input.instance.facts.amuont > 3"),
 	"replaced":        loanAnd("a if four_eyes with input.actor.person as \"x\""),
 	"unused_packages": {"loan.rego": loanRules, "x.rego": "package interlock.machine.laon\n\nx if input.note == \"\"\n", "y.rego": "package interlock.lib.mine\n\nx := 1\n"},

@@ -23,7 +23,7 @@ func (c *compilation) lint() {
 			values = c.found
 		}
 		for _, r := range c.compiler.Modules[m.file].Rules {
-			l := &linter{compilation: c, root: root, values: values, aliases: map[ast.Var][]*ast.Term{}, results: map[ast.Var]string{}, guarded: map[string]string{}}
+			l := &linter{compilation: c, root: root, values: values, aliases: map[ast.Var][]*ast.Term{}, results: map[ast.Var]string{}, guarded: map[string]string{}, counted: map[string]bool{}}
 			l.rule(r)
 		}
 	}
@@ -38,6 +38,7 @@ type linter struct {
 	aliases map[ast.Var][]*ast.Term
 	results map[ast.Var]string // the type that a built-in puts into a variable
 	guarded map[string]string  // by reference: the type that is_number and the like assure
+	counted map[string]bool    // references whose members are counted
 }
 
 func (l *linter) rule(r *ast.Rule) {
@@ -57,6 +58,9 @@ func (l *linter) expr(e *ast.Expr) {
 	}
 	if len(e.With) > 0 {
 		l.found.at(e.Location, "replaced", "the rule asks of something else than what the gate asked: `with` belongs in tests")
+	}
+	if every, ok := e.Terms.(*ast.Every); ok {
+		l.every(e, every)
 	}
 	if !e.IsCall() {
 		return
@@ -299,6 +303,16 @@ func (l *linter) dataExists(t *ast.Term, path ast.Ref) {
 			return
 		}
 		at = next
+	}
+}
+
+// every holds of an empty list: whoever asks that nobody of them was somebody
+// must ask as well that there was anybody.
+func (l *linter) every(e *ast.Expr, every *ast.Every) {
+	for _, path := range l.paths(every.Domain) {
+		if path[0].Equal(ast.InputRootDocument) && !l.counted[path.String()] {
+			l.found.at(e.Location, "empty_every", "this holds where %s is empty, too: ask count(%s) > 0 beside it", plain(path), plain(path))
+		}
 	}
 }
 

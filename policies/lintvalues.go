@@ -25,6 +25,11 @@ func (l *linter) collect(e *ast.Expr) {
 				l.guarded[ref.String()] = kind
 			}
 		}
+		if name == "count" && len(args) > 0 {
+			for _, ref := range l.paths(args[0]) {
+				l.counted[ref.String()] = true
+			}
+		}
 		b := ast.BuiltinMap[name]
 		if b == nil || len(args) == 0 || len(args) != b.Decl.Arity()+1 {
 			return

@@ -248,6 +248,19 @@ events: {go: {from: a, stay: true, requires: [user], checks: [ok]}}
 	}
 }
 
+// A machine that declares no facts, attributes or form fields has none to read:
+// to the type checker alone, an object without properties would be open.
+func TestUndeclaredFieldsAreErrors(t *testing.T) {
+	m := machine(t, "machine: s\ninitial: a\nstates: {a: {}}\nevents: {go: {from: a, stay: true, requires: [user], checks: [ok]}}\n")
+	for _, condition := range []string{
+		"input.instance.facts.amount > 3", "input.actor.attrs.limit > 3", "input.input.reference != 3",
+		"object.get(input.instance.facts, \"amount\", 0) == 0", "f.amount > 3",
+	} {
+		_, err := Sources(map[string]string{"s.rego": "package interlock.machine.s\n\nimport input.instance.facts as f\n\nother if f == {}\n\nok if " + condition + "\n"}).Compile(context.Background(), []*fsm.Machine{m})
+		require.ErrorContains(t, err, "the machine declares none", condition)
+	}
+}
+
 func TestCapabilities(t *testing.T) {
 	var names []string
 	for _, b := range capabilities().Builtins {

@@ -30,6 +30,11 @@ func Watch(ctx context.Context, dir string, reload func(context.Context) error, 
 	if log == nil {
 		log = slog.Default()
 	}
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("watch %s: not a directory", dir)
+	}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", dir, err)

@@ -126,4 +126,7 @@ func TestWatchLogsWhyAReloadWasRefused(t *testing.T) {
 
 func TestWatchNeedsADirectory(t *testing.T) {
 	require.Error(t, Watch(context.Background(), filepath.Join(t.TempDir(), "missing"), nil, nil))
+	file := filepath.Join(t.TempDir(), "a.rego")
+	write(t, file, "package a\n")
+	require.ErrorContains(t, Watch(context.Background(), file, nil, nil), "not a directory")
 }
