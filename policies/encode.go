@@ -20,6 +20,11 @@ type encoder struct {
 	states, events []keyTerm
 	keys           map[string]*ast.Term
 	never          *ast.Term // last of an event that never happened
+
+	// kinds are the declared scalar types of facts, attributes and form fields. The
+	// gate has checked them against their schemas; here it is made sure of, since
+	// null is less than every number.
+	kinds map[string]map[string]string
 }
 
 type keyTerm struct {
@@ -40,9 +45,31 @@ func newEncoder(m *fsm.Machine) *encoder {
 		person at count kind roles attrs claims on_behalf_of rfc3339 ns`) {
 		e.keys[k] = ast.StringTerm(k)
 	}
+	in := inputSchema(m)
+	e.kinds = map[string]map[string]string{
+		"instance.facts": scalars(in, "instance", "facts"),
+		"actor.attrs":    scalars(in, "actor", "attrs"),
+		"input":          scalars(in, "input"),
+	}
 	b := build{encoder: e}
 	e.never = b.object("person", b.text("", ""), "at", b.text("", ""), "count", b.int(0))
 	return e
+}
+
+// scalars are the properties of one scalar type of the object at the path.
+func scalars(s schema, path ...string) map[string]string {
+	for _, name := range path {
+		props, _ := s["properties"].(schema)
+		s, _ = props[name].(schema)
+	}
+	out := map[string]string{}
+	props, _ := s["properties"].(schema)
+	for name, v := range props {
+		if one, ok := v.(schema); ok && scalar(one) != "" {
+			out[name] = scalar(one)
+		}
+	}
+	return out
 }
 
 // build is one encoding: it counts bytes, and keeps the first error.
@@ -201,8 +228,16 @@ func (b *build) members(at string, in map[string]any, depth int) *ast.Term {
 		return ast.InternedEmptyObject
 	}
 	terms := make([][2]*ast.Term, 0, len(in))
+	var kinds map[string]string
+	if depth == 1 {
+		kinds = b.kinds[at]
+	}
 	for k, v := range in {
-		terms = append(terms, [2]*ast.Term{b.text(at, k), b.any(at, v, depth)})
+		term := b.any(at, v, depth)
+		if want := kinds[k]; want != "" && ast.ValueName(term.Value) != want {
+			b.fail(at, "has a %s as %q, which is declared a %s", ast.ValueName(term.Value), k, want)
+		}
+		terms = append(terms, [2]*ast.Term{b.text(at, k), term})
 	}
 	return ast.ObjectTerm(terms...)
 }

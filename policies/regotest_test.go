@@ -51,6 +51,13 @@ func TestRegoTests(t *testing.T) {
 	require.Len(t, report.Results, 1)
 }
 
+func TestAgree(t *testing.T) {
+	require.NoError(t, agree(ast.Boolean(true), ast.Boolean(true)))
+	require.ErrorContains(t, agree(ast.Boolean(true), ast.Boolean(false)), "true with it, false without")
+	require.Error(t, agree(ast.Boolean(true), nil))
+	require.Error(t, agree(nil, nil))
+}
+
 func TestRegoTestsRefuse(t *testing.T) {
 	_, err := Test(context.Background(), Sources(map[string]string{"loan.rego": loanRules}), TestOptions{})
 	require.ErrorIs(t, err, ErrNoTests)
@@ -102,7 +109,7 @@ func TestLibraryStyle(t *testing.T) {
 	ms := parse(nil, capabilities(), ds)
 	for name, list := range ms.libs {
 		m := list[0].parsed
-		require.True(t, hasTitle(m.Package.Location, m.Annotations), "%s: the package has a title", name)
+		require.True(t, hasTitle(m.Annotations), "%s: the package has a title", name)
 		for _, r := range m.Rules {
 			if !strings.HasPrefix(string(r.Head.Name), "_") && !r.Default {
 				require.True(t, len(r.Annotations) > 0 && r.Annotations[0].Title != "" || sameName(m.Rules, r), "%s: %s has a title", name, r.Head.Name)
@@ -113,7 +120,7 @@ func TestLibraryStyle(t *testing.T) {
 	require.NoError(t, ds.err())
 }
 
-func hasTitle(_ *ast.Location, list []*ast.Annotations) bool {
+func hasTitle(list []*ast.Annotations) bool {
 	for _, a := range list {
 		if a.Scope == "package" && a.Title != "" {
 			return true
