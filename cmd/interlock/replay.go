@@ -114,7 +114,9 @@ func (p *program) runReplay(ctx context.Context, f replayFlags) (err error) {
 	cfg := interlock.Config{Machines: []*fsm.Machine{m}, Policy: graphAlone{}, Store: st.Store, Cache: cache, Now: func() time.Time { return r.now }}
 	r.report = replayed{Machine: m.Name(), Policies: "left out: checks, grants and deny were not asked", Store: st.name, Cache: cache != nil, RefusedBy: map[string]int{}}
 	if f.policies != "" {
-		cfg.Policy, r.report.Policies = policies.Dir(f.policies), f.policies
+		// Nobody waits for a single row, so a busy machine is no reason to stop.
+		cfg.Policy, r.report.Policies = policies.Dir(f.policies, policies.Timeout(replayPatience)), f.policies
+		cfg.PolicyTimeout = replayPatience
 	}
 	r.now = time.Now()
 	if r.gate, err = interlock.New(cfg); err != nil {
@@ -130,6 +132,8 @@ func (p *program) runReplay(ctx context.Context, f replayFlags) (err error) {
 	r.conclude()
 	return p.printReplay(&r.report, f.json)
 }
+
+const replayPatience = 10 * time.Second
 
 // storePlace makes a new file for "sqlite" alone; it stays, to be verified.
 func storePlace(store string) (string, error) {
