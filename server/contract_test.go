@@ -24,7 +24,7 @@ type contract struct {
 	router routers.Router
 }
 
-func newContract(t *testing.T, url string) *contract {
+func newContract(t testing.TB, url string) *contract {
 	t.Helper()
 	resp, err := http.Get(url + "/openapi.json") //nolint:noctx // a test's own server
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func closeObjects(v any) {
 
 // exchange fails the test where the answer isn't what the document says, or
 // where the server took a request that the document doesn't allow.
-func (c *contract) exchange(t *testing.T, req *http.Request, body string, resp *http.Response, raw []byte) {
+func (c *contract) exchange(t testing.TB, req *http.Request, body string, resp *http.Response, raw []byte) {
 	t.Helper()
 	common(t, resp)
 	route, params, err := c.router.FindRoute(req)
@@ -91,7 +91,7 @@ func (c *contract) exchange(t *testing.T, req *http.Request, body string, resp *
 	}), "%s %s: %d %s", req.Method, req.URL, resp.StatusCode, raw)
 }
 
-func (c *contract) problem(t *testing.T, raw []byte) {
+func (c *contract) problem(t testing.TB, raw []byte) {
 	t.Helper()
 	var v any
 	require.NoError(t, json.Unmarshal(raw, &v), string(raw))
@@ -99,7 +99,7 @@ func (c *contract) problem(t *testing.T, raw []byte) {
 }
 
 // common is what every answer has.
-func common(t *testing.T, resp *http.Response) {
+func common(t testing.TB, resp *http.Response) {
 	t.Helper()
 	require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))

@@ -291,7 +291,7 @@ func TestBadRequests(t *testing.T) {
 		w.loan("x", "1000")
 		before := w.must(200, "erin", "GET", "/v1/machines/loan/instances/x/history", "").raw
 		host := w.host()
-		outer := w.t
+		outer := w.t.(*testing.T)
 		for _, tc := range cases {
 			outer.Run(tc.name, func(t *testing.T) {
 				w.t = t

@@ -92,7 +92,7 @@ impossible if input.instance.version < 0
 
 // world is a server over a store, asked as the demonstration's users.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	gate    *interlock.Gate
 	server  *server.Server
 	url     string
@@ -119,7 +119,7 @@ func (r *record) String() string {
 	return r.text.String()
 }
 
-type stores map[string]func(*testing.T) interlock.Store
+type stores map[string]func(testing.TB) interlock.Store
 
 // onEach runs a test over every store.
 func onEach(t *testing.T, test func(*world)) {
@@ -133,7 +133,7 @@ func storesUnderTest() stores {
 	return stores{"sqlite": openSQLite, "postgres": openPostgres}
 }
 
-func openSQLite(t *testing.T) interlock.Store {
+func openSQLite(t testing.TB) interlock.Store {
 	t.Helper()
 	st, err := sqlite.Open(":memory:")
 	require.NoError(t, err)
@@ -142,7 +142,7 @@ func openSQLite(t *testing.T) interlock.Store {
 	return st
 }
 
-func openPostgres(t *testing.T) interlock.Store {
+func openPostgres(t testing.TB) interlock.Store {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), testservice.Postgres(t))
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func openPostgres(t *testing.T) interlock.Store {
 	return postgres.New(pool)
 }
 
-func machines(t *testing.T) []*fsm.Machine {
+func machines(t testing.TB) []*fsm.Machine {
 	t.Helper()
 	source, err := fs.ReadFile(examples.Files(), "loan/loan.yaml")
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func machines(t *testing.T) []*fsm.Machine {
 	return []*fsm.Machine{loan, tick}
 }
 
-func rules(t *testing.T) interlock.Policy {
+func rules(t testing.TB) interlock.Policy {
 	t.Helper()
 	loan, err := fs.ReadFile(examples.Files(), "loan/policies/loan.rego")
 	require.NoError(t, err)
@@ -180,7 +180,7 @@ var users = map[string]interlock.Actor{
 	"alien": {ID: "erin", Tenant: "elsewhere", Roles: []string{"employee"}},
 }
 
-func newWorld(t *testing.T, st interlock.Store) *world {
+func newWorld(t testing.TB, st interlock.Store) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, log: &record{}}
@@ -207,7 +207,7 @@ func newWorld(t *testing.T, st interlock.Store) *world {
 }
 
 // serve runs a server on a free port until the test ends.
-func serve(t *testing.T, s *server.Server) string {
+func serve(t testing.TB, s *server.Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own server
 	require.NoError(t, err)
@@ -255,7 +255,7 @@ func (w *world) ask(user, method, path, body string, headers ...string) answered
 	return decoded(w.t, resp, raw)
 }
 
-func decoded(t *testing.T, resp *http.Response, raw []byte) answered {
+func decoded(t testing.TB, resp *http.Response, raw []byte) answered {
 	t.Helper()
 	a := answered{Response: resp, raw: string(raw)}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
