@@ -22,7 +22,7 @@ func (s *Server) listEvents(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}

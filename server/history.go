@@ -22,7 +22,7 @@ func (s *Server) getHistory(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *Server) explain(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *Server) editFacts(c *gin.Context, actor interlock.Actor) error {
 	if err := answersJSON(c); err != nil {
 		return err
 	}
-	_, ref, err := s.instance(c)
+	ref, err := s.instance(c)
 	if err != nil {
 		return err
 	}

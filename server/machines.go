@@ -180,8 +180,8 @@ func drawing(r *http.Request, m *fsm.Machine, q query) (string, func(io.Writer) 
 }
 
 // answersJSON is for an address that takes no parameters and answers with JSON.
-func answersJSON(c *gin.Context, known ...string) error {
-	_, err := reading(c, known...)
+func answersJSON(c *gin.Context) error {
+	_, err := reading(c)
 	return err
 }
 

@@ -113,16 +113,16 @@ func (s *Server) machine(c *gin.Context) (*fsm.Machine, error) {
 
 // instance finds the machine and the instance's id of the path. Whether there is
 // such an instance is the gate's to say.
-func (s *Server) instance(c *gin.Context) (*fsm.Machine, interlock.Ref, error) {
+func (s *Server) instance(c *gin.Context) (interlock.Ref, error) {
 	id := c.Param("id")
 	if !interlock.ValidID(id) {
-		return nil, interlock.Ref{}, &middleware.Problem{Code: "id_invalid", Stage: interlock.StageInput}
+		return interlock.Ref{}, &middleware.Problem{Code: "id_invalid", Stage: interlock.StageInput}
 	}
 	m, err := s.machine(c)
 	if err != nil {
-		return nil, interlock.Ref{}, err
+		return interlock.Ref{}, err
 	}
-	return m, interlock.Ref{Machine: m.Name(), ID: id}, nil
+	return interlock.Ref{Machine: m.Name(), ID: id}, nil
 }
 
 // query are the parameters of a request: each known, each once.
