@@ -25,12 +25,14 @@ func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler 
 	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
 		return res, nil, err
 	}
-	return g.within(ctx, q, typed(handler), false)
+	return g.within(ctx, q, &transaction{handler: typed(handler)})
 }
 
 // CreateWith is Create in one transaction with the application's own writes. The
 // handler runs before the instance is decided and written, so that it may insert
-// the row of the bound table; a refusal rolls its writes back.
+// the row of the bound table; a refusal rolls its writes back. An id that is
+// taken is told after the handler, so let its INSERT pass over a row that is there
+// (ON CONFLICT DO NOTHING), or its own error comes first.
 func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateRequest, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
 	q, no := g.askCreate(actor, req)
 	if no != nil {
@@ -50,7 +52,7 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 	if q.dryRun {
 		return Result{}, nil, nil
 	}
-	return g.within(ctx, q, typed(handler), true)
+	return g.within(ctx, q, &transaction{handler: typed(handler), first: true})
 }
 
 // mayCreate asks only what needs no facts: identity, and a role where nothing
@@ -95,11 +97,12 @@ func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
 	return res, err
 }
 
-// within is the transaction of Do and CreateWith.
-func (g *Gate) within(ctx context.Context, q *question, handler anyHandler, first bool) (Result, any, error) {
+// within decides and commits under the row's lock: Do, CreateWith, and whoever
+// lost too many races.
+func (g *Gate) within(ctx context.Context, q *question, what *transaction) (Result, any, error) {
 	snap := g.snap.Load()
 	for look := 1; look <= maxLooks; look++ {
-		t := &transaction{g: g, q: q, snap: snap, handler: handler, first: first}
+		t := &transaction{g: g, q: q, snap: snap, handler: what.handler, first: what.first, seen: what.seen}
 		err := g.transact(ctx, t)
 		switch {
 		case err == nil:
@@ -124,8 +127,9 @@ type transaction struct {
 	g       *Gate
 	q       *question
 	snap    *snapshot
-	handler anyHandler
-	first   bool // the handler runs before the decision (creation)
+	handler anyHandler // nil: none
+	first   bool       // the handler runs before the decision (creation)
+	seen    *facts     // what a decision before rested on, whose commit lost its race
 
 	f       *facts
 	commit  *Commit
@@ -162,6 +166,9 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 	if err := t.load(ctx, tx, m); err != nil {
 		return err
 	}
+	if t.refusal = t.g.moved(ctx, t.seen, t.f, t.q); t.refusal != nil {
+		return t.refusal
+	}
 	r := t.g.decide(ctx, t.f, t.q)
 	if t.refusal = r.refusal; t.refusal == nil {
 		t.refusal = t.g.veto(ctx, t.f, t.q, r)
@@ -181,7 +188,7 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 	if err := tx.Apply(ctx, t.commit); err != nil {
 		return err
 	}
-	if t.first {
+	if t.first || t.handler == nil {
 		return nil
 	}
 	if err := t.handle(caller, tx, t.commit.Instance.Record.Transition); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -270,5 +269,3 @@ func (g *Gate) observed(ctx context.Context, q *question, f *facts, looks int, n
 	}
 	g.cfg.Observer.Observe(ctx, o)
 }
-
-var errTx = fmt.Errorf("interlock: the store's transaction is of another type")

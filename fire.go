@@ -10,8 +10,11 @@ import (
 )
 
 // maxLooks bounds how often one request is decided: once on cached facts, and
-// again after each lost race.
-const maxLooks = 5
+// again after each lost race; after maxFree of them under the row's lock.
+const (
+	maxLooks = 5
+	maxFree  = 3
+)
 
 // Fire decides the event and commits it. The error is a *[Refusal]; the answer
 // comes after the commit.
@@ -111,9 +114,7 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 		}
 		if q.dryRun {
 			g.observed(ctx, q, f, look, nil)
-			t := q.transition(r, f.next(q, r), f.m.revision)
-			t.ID = ""
-			return Result{Instance: *f.inst, Transition: t}, nil
+			return g.wouldBe(f, q, r), nil
 		}
 		fresh = true
 		if f.isBound && !f.adopted() && q.op != opCreate {
@@ -134,11 +135,26 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			if !f.cached {
 				seen = f
 			}
+			if look == maxFree {
+				// Too many others: wait for the row's lock, then nobody is in between.
+				res, _, err := g.within(ctx, q, &transaction{seen: seen})
+				return res, err
+			}
 		default:
 			return g.failed(ctx, q, f, look, err)
 		}
 	}
 	return g.refuse(ctx, q, nil, maxLooks, g.exhausted(ctx, q, snap))
+}
+
+// wouldBe answers a dry run.
+func (g *Gate) wouldBe(f *facts, q *question, r ruling) Result {
+	next := f.next(q, r)
+	t := q.transition(r, next, f.m.revision)
+	t.ID = ""
+	after := overlay(&next, f.bound)
+	t.Facts = after.Facts
+	return Result{Instance: *after, Transition: t}
 }
 
 // moved refuses when a decision on the store's facts lost its race to a change

@@ -469,7 +469,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	newLoan(t, g, "17")
 	res, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit", DryRun: true})
 	require.NoError(t, err)
-	require.Equal(t, "created", res.Instance.State)
+	require.Equal(t, "submitted", res.Instance.State, "as it would be")
 	require.Equal(t, "submitted", res.Transition.To)
 	require.Empty(t, res.Transition.ID)
 	history, err := g.History(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}, 0, 0)
@@ -556,4 +556,26 @@ func TestMachineNeedsItsPolicy(t *testing.T) {
 	require.ErrorContains(t, err, "Store")
 	_, err = interlock.New(interlock.Config{Store: memory(t)})
 	require.ErrorContains(t, err, "Machines")
+}
+
+// A hot instance starves nobody: whoever loses too often waits for the lock.
+func TestHotInstance(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	const callers, each = 16, 10
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				_, err := g.Fire(context.Background(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "comment", Input: map[string]any{"text": "x"}})
+				if err != nil {
+					t.Errorf("starved: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	inst, err := g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	require.EqualValues(t, 1+callers*each, inst.Version)
 }

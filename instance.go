@@ -62,6 +62,10 @@ type Transition struct {
 	Note  string         `json:"note,omitempty"`  // "" when erased, too
 	Input map[string]any `json:"input,omitempty"` // form fields; nil when none or erased; for $create and $facts the facts given
 
+	// Facts are the instance's facts (an actor's attributes) after it, with the
+	// bound columns that were judged; nil when erased.
+	Facts map[string]any `json:"facts,omitempty"`
+
 	Time     time.Time `json:"time"`     // the gate's, UTC, whole µs
 	Revision string    `json:"revision"` // of the machine and its policy, under which it was decided
 	Hash     []byte    `json:"hash"`     // SHA-256 of the row's chain bytes

@@ -35,6 +35,7 @@ type judgement struct {
 	needNote   bool
 	target     string
 	refusal    *Refusal // the policy can't tell
+	ungranted  []Reason // titles of the grants that don't hold
 	openTarget bool     // `target` reads what is open
 }
 
@@ -124,8 +125,11 @@ func (d *decider) who(requires []string) (held bool, grants []string) {
 
 func (j *judgement) conclude(d *decider, held bool) {
 	if !held && !j.granting(d) {
-		why := Reason{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": j.c.requires}}
-		j.reasons = slices.Insert(j.reasons, 0, why)
+		why := []Reason{{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": j.c.requires}}}
+		if len(j.ungranted) == len(j.c.requires) {
+			why = nil // conditions alone: their titles say it better
+		}
+		j.reasons = slices.Concat(why, j.ungranted, j.reasons)
 	}
 	j.allowed = len(j.reasons) == 0
 }
@@ -235,11 +239,16 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	d.tell(c, person, b, v)
 	for _, name := range b.checks {
 		if !slices.Contains(v.Passed, name) {
-			j.addOnce(failedReason(v, name))
+			j.reasons = withReason(j.reasons, failedReason(v, name))
+		}
+	}
+	for _, why := range v.Failed {
+		if slices.Contains(b.grants, why.Code) {
+			j.ungranted = withReason(j.ungranted, why)
 		}
 	}
 	for _, why := range v.Deny {
-		j.addOnce(why)
+		j.reasons = withReason(j.reasons, why)
 	}
 	if b.target {
 		if j.target != "" && j.target != v.Target {
@@ -279,13 +288,14 @@ func (d *decider) openVerdict(j *judgement, c candidate, b batch, v Verdict, err
 	return err == nil && grantedAny(b.grants, v)
 }
 
-func (j *judgement) addOnce(why Reason) {
-	for _, r := range j.reasons {
+// withReason adds a reason once, however many persons it holds for.
+func withReason(list []Reason, why Reason) []Reason {
+	for _, r := range list {
 		if r.Code == why.Code && r.Message == why.Message {
-			return
+			return list
 		}
 	}
-	j.reasons = append(j.reasons, why)
+	return append(list, why)
 }
 
 func failedReason(v Verdict, name string) Reason {

@@ -49,7 +49,7 @@ type Query struct {
 // say yes by itself: the gate compares Passed with what it asked for.
 type Verdict struct {
 	Passed  []string // checks that are exactly true
-	Failed  []Reason // the others: Code is the check's name, Message its title
+	Failed  []Reason // the other checks and grants: Code is the name, Message the rule's title
 	Granted []string // grants that are exactly true
 	Deny    []Reason // not empty: refused
 	Target  string   // "" when undefined

@@ -49,7 +49,7 @@ type Refusal struct {
 	Fields      []fsm.FieldError // input: a JSON Pointer per field
 	Instance    *Instance        // conflict and graph: as it stands, when the actor may read it
 	Revision    string           // under which it was decided, when it got that far
-	Cause       error            // for the log, never for the caller
+	Cause       error            // for the log, never for the caller; Error leaves it out, Unwrap gives it
 }
 
 func (r *Refusal) Error() string {
@@ -64,9 +64,6 @@ func (r *Refusal) Error() string {
 	}
 	for _, f := range r.Fields {
 		fmt.Fprintf(&b, "; %s: %s", f.Pointer, f.Message)
-	}
-	if r.Cause != nil {
-		b.WriteString(": " + r.Cause.Error())
 	}
 	return b.String()
 }

@@ -20,7 +20,7 @@ type Request struct {
 
 // Result is what a committed request left.
 type Result struct {
-	Instance   Instance   // after
+	Instance   Instance   // after; as it would be when DryRun
 	Transition Transition // without ID and Hash when DryRun
 	Replayed   bool       // answered from the idempotency key
 }
@@ -29,7 +29,7 @@ type Result struct {
 type CreateRequest struct {
 	Machine   string
 	ID        string         // "" makes a UUIDv7
-	Facts     map[string]any // must fit the machine's schema
+	Facts     map[string]any // must fit the machine's schema; those that are columns of a bound table stand in the row, not here
 	Note      string
 	RequestID string
 	DryRun    bool

@@ -25,7 +25,9 @@ var (
 // Store is the truth. The gate decides and computes every digest and hash; a
 // store keeps rows, and commits only if every predicate of a [Commit] holds in
 // the transaction that writes. Implementations pass store/storetest. All
-// methods are safe for concurrent use; a cancelled context stops a read, but a
+// methods are safe for concurrent use. A store that also has
+// Migrate(context.Context) error is migrated by [New]: whoever wraps one passes
+// that on. A cancelled context stops a read, but a
 // commit that was begun is either whole or not at all.
 type Store interface {
 	// Epoch is the identity of this database's history: a random value made
@@ -236,11 +238,10 @@ type BoundChange struct {
 // Record is a history row with what proves it. The store keeps Bytes exactly.
 type Record struct {
 	Transition
-	Bytes  []byte         // what Hash is the SHA-256 of
-	Facts  map[string]any // the facts (an actor: the attributes) after it; kept and erased with the texts
-	Salt   []byte         // of the digests of note and input; erased with the texts
-	Erased bool           // the texts were erased
-	Stamp  time.Time      // the database's own clock, outside the chain
+	Bytes  []byte    // what Hash is the SHA-256 of
+	Salt   []byte    // of the digests of note and input; erased with the texts
+	Erased bool      // the texts were erased
+	Stamp  time.Time // the database's own clock, outside the chain
 }
 
 // Idempotency is a completed key: (tenant, actor, key) belongs to one transition.

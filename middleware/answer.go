@@ -23,7 +23,7 @@ func (il *Interlock) answer(c *gin.Context, res interlock.Result, value any, dry
 	c.Header("Interlock-Revision", t.Revision)
 	c.Header("Cache-Control", "no-store")
 	if dryRun {
-		writeJSON(c, http.StatusOK, jsonType, viewInstance(wouldBe(res)))
+		writeJSON(c, http.StatusOK, jsonType, viewInstance(res.Instance))
 		return
 	}
 	c.Header("Interlock-Transition", t.ID)
@@ -53,16 +53,6 @@ func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err err
 	_ = c.Error(err)
 	il.settings.log().LogAttrs(c.Request.Context(), slog.LevelError, "committed, but the application could not represent it",
 		slog.String("transition", t.ID), slog.String("route", c.FullPath()), slog.String("trace_id", traceID(c)), slog.String("error", err.Error()))
-}
-
-// wouldBe is the instance as the event would leave it.
-func wouldBe(res interlock.Result) interlock.Instance {
-	i, t := res.Instance, res.Transition
-	if i.State != t.To {
-		i.State, i.Since = t.To, t.Time
-	}
-	i.Version, i.UpdatedAt = t.Seq, t.Time
-	return i
 }
 
 // instanceView is an instance on the wire.

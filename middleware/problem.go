@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -75,8 +76,12 @@ func WriteProblem(c *gin.Context, err error) {
 	if err == nil {
 		err = errors.New("a problem without an error")
 	}
-	_ = c.Error(err)
 	p := problemOf(err)
+	var r *interlock.Refusal
+	if errors.As(err, &r) && r.Cause != nil {
+		err = fmt.Errorf("%w: %w", err, r.Cause) // a refusal's own text leaves it out
+	}
+	_ = c.Error(err)
 	p.complete(c, s)
 	if p.Status >= 500 || p.Cause != nil {
 		s.logProblem(c, p, err)

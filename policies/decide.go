@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,11 @@ func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evalu
 	if n := r.source.leaked.Load(); n > maxLeaked {
 		return nil, fmt.Errorf("%w: %d", ErrBusy, n)
 	}
-	ctx, stop := context.WithTimeout(ctx, r.opts.timeout)
+	timeout := r.opts.timeout
+	if deadline, ok := ctx.Deadline(); timeout == 0 && ok {
+		timeout = time.Until(deadline)
+	}
+	ctx, stop := context.WithTimeout(ctx, cmp.Or(timeout, DefaultTimeout))
 	defer stop()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())

@@ -111,7 +111,10 @@ func TestDecide(t *testing.T) {
 	in := loanInput()
 	v, err := r.Decide(context.Background(), &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Grants: []string{"owner"}, Target: true})
 	require.NoError(t, err)
-	require.Equal(t, interlock.Verdict{Passed: []string{"four_eyes", "within_limit"}}, v)
+	require.Equal(t, interlock.Verdict{
+		Passed: []string{"four_eyes", "within_limit"},
+		Failed: []interlock.Reason{{Code: "owner", Message: "The condition owner doesn't hold"}},
+	}, v)
 
 	in.Actor.Person, in.Actor.ID = "vera", "carl"
 	in.Instance.Facts["amount"] = 9000

@@ -43,8 +43,8 @@ func FuzzPolicySource(f *testing.F) {
 			return
 		}
 		v, err := rules.Decide(context.Background(), &interlock.Query{Input: loanInput(), Checks: []string{"four_eyes", "within_limit"}, Grants: []string{"owner"}, Deny: true, Target: true})
-		if err == nil && len(v.Passed)+len(v.Failed) != 2 {
-			t.Fatalf("two checks were asked for: %+v", v)
+		if err == nil && len(v.Passed)+len(v.Granted)+len(v.Failed) != 3 {
+			t.Fatalf("two checks and a grant were asked for: %+v", v)
 		}
 	})
 }

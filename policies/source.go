@@ -14,7 +14,7 @@ import (
 
 // Limits of what is read and evaluated.
 const (
-	DefaultTimeout = 50 * time.Millisecond // of one decision
+	DefaultTimeout = 250 * time.Millisecond // of one decision whose context has no deadline
 
 	maxInputBytes  = 64 << 10
 	maxStringBytes = 4 << 10
@@ -46,8 +46,9 @@ type options struct {
 // Option changes how rules are evaluated.
 type Option func(*options)
 
-// Timeout bounds one decision's evaluation, beside the caller's context. 0 or
-// less is [DefaultTimeout].
+// Timeout bounds one decision's evaluation, beside the caller's context. Without
+// it the context's own deadline counts (a gate sets Config.PolicyTimeout), or
+// [DefaultTimeout] where it has none.
 func Timeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {
@@ -101,7 +102,7 @@ func Sources(files map[string]string, opts ...Option) *Source {
 func (s *Source) Leaked() int { return int(s.leaked.Load()) }
 
 func newSource(opts []Option) *Source {
-	s := &Source{opts: options{timeout: DefaultTimeout, wall: wall, indexing: true}}
+	s := &Source{opts: options{wall: wall, indexing: true}}
 	for _, o := range opts {
 		o(&s.opts)
 	}

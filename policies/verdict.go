@@ -41,6 +41,8 @@ func (m *machineRules) verdict(q *interlock.Query, answer *ast.Term) (interlock.
 	for i, name := range q.Grants {
 		if isTrue(grants[i]) {
 			v.Granted = append(v.Granted, name)
+		} else {
+			v.Failed = append(v.Failed, interlock.Reason{Code: name, Message: m.message(name)})
 		}
 	}
 	if v.Deny, err = denials(parts[3]); err != nil {

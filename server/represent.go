@@ -226,20 +226,7 @@ func committed(c *gin.Context, status int, r interlock.Result, dryRun bool) erro
 			h.Set("ETag", tag)
 		}
 	}
-	if dryRun {
-		return answer(c, status, represent(wouldBe(r)))
-	}
 	return answer(c, status, represent(r.Instance))
-}
-
-// wouldBe is the instance as the event would leave it.
-func wouldBe(r interlock.Result) interlock.Instance {
-	i, t := r.Instance, r.Transition
-	if i.State != t.To {
-		i.State, i.Since = t.To, t.Time
-	}
-	i.Version, i.UpdatedAt = t.Seq, t.Time
-	return i
 }
 
 // page adds the link to the next page (RFC 8288).

@@ -202,7 +202,8 @@ func (f *fixture) record(tenant, machine, id string, seq int64, event, from, to 
 		ID: fmt.Sprintf("t-%d", f.ticks.Add(1)), Tenant: tenant, Machine: machine, Instance: id, Seq: seq,
 		Event: event, From: from, To: to, Actor: "ann", Person: "Ann", Note: "because", Input: map[string]any{"n": json.Number("9007199254740993")},
 		Time: f.now(), Revision: "r1", Prev: prev,
-	}, Facts: map[string]any{"amount": json.Number("5.0")}, Salt: []byte("salt")}
+		Facts: map[string]any{"amount": json.Number("5.0")},
+	}, Salt: []byte("salt")}
 	r.Bytes = digest(r.Transition)
 	sum := sha256.Sum256(r.Bytes)
 	r.Hash = sum[:]
