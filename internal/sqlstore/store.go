@@ -23,20 +23,19 @@ type Store struct {
 
 // queries are the statements in the dialect's words.
 type queries struct {
-	load, loadMany, loadUnbound, manyUnbound         string
-	list, counts, actor, actors                      string
-	lockActors, lockRevisions, lockInstance          string
-	checkActor, noActor, checkStore, checkRevision   string
-	insertInstance, updateInstance                   string
-	insertActor, updateActor, anyAdmin               string
-	insertHistory, insertTexts, insertOutbox         string
-	putKey, getKey, history, chain                   string
-	instanceHeads, actorHeads                        string
-	addAttempt, trimAttempts, attempts               string
-	addCount, counters                               string
-	epoch, revisions, revisionLock, retire           string
-	putRevision, statesInUse, lockMachine, lockOwner string
-	lockShared                                       string
+	load, loadMany, loadUnbound, manyUnbound       string
+	list, counts, actor, actors                    string
+	lockActors, lockRevisions, lockInstance        string
+	checkActor, noActor, checkStore, checkRevision string
+	insertInstance, updateInstance                 string
+	insertActor, updateActor, anyAdmin             string
+	insertHistory, insertTexts, insertOutbox       string
+	putKey, getKey, history, chain                 string
+	instanceHeads, actorHeads                      string
+	addAttempt, trimAttempts, attempts             string
+	addCount, counters                             string
+	epoch, revisions, revisionLock, retire         string
+	putRevision, statesInUse                       string
 }
 
 // New joins a database, its dialect and the application's tables.
