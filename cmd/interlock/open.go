@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -58,8 +60,9 @@ func openPostgres(ctx context.Context, url string) (*opened, error) {
 	return &opened{Store: postgres.New(pool), name: name, close: func() error { pool.Close(); return nil }}, nil
 }
 
-// openCache opens a Redis URL; "" is no cache.
-func openCache(url string) (interlock.Cache, func() error, error) {
+// openCache opens a Redis URL; "" is no cache. Its alarms (an entry that isn't
+// what its key says, clocks that differ) go to the log.
+func openCache(url string, log *slog.Logger) (interlock.Cache, func() error, error) {
 	if url == "" {
 		return nil, func() error { return nil }, nil
 	}
@@ -68,7 +71,10 @@ func openCache(url string) (interlock.Cache, func() error, error) {
 		return nil, nil, err
 	}
 	client := redis.NewClient(opts)
-	return rediscache.New(client, rediscache.Config{}), client.Close, nil
+	cache := rediscache.New(client, rediscache.Config{Alarm: func(reason string) {
+		log.Error("interlock: the cache can't be believed", "alarm", reason)
+	}})
+	return cache, func() error { return errors.Join(cache.Close(), client.Close()) }, nil
 }
 
 // existing refuses a path at which there is no file: reading commands make none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,7 +106,7 @@ func (p *program) runReplay(ctx context.Context, f replayFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	cache, closeCache, err := openCache(f.redis)
+	cache, closeCache, err := openCache(f.redis, slog.Default())
 	if err != nil {
 		return err
 	}

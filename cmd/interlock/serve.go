@@ -46,7 +46,7 @@ what is wrong changes nothing and is logged.`,
 func environ() map[string]string {
 	all := map[string]string{}
 	for _, kv := range os.Environ() {
-		if k, v, ok := strings.Cut(kv, "="); ok {
+		if k, v, ok := strings.Cut(kv, "="); ok && v != "" { // empty is unset, as Compose passes it
 			all[k] = v
 		}
 	}
@@ -128,7 +128,7 @@ func (s *service) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	cache, closeCache, err := openCache(s.redis)
+	cache, closeCache, err := openCache(s.redis, s.log)
 	if err != nil {
 		return err
 	}
