@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -285,4 +286,31 @@ func tamper(t *testing.T, st *sqlite.Store, statement string) {
 		_, err := tx.Exec(statement)
 		return err
 	}))
+}
+
+// Verification of a store in use finds nothing that isn't there.
+func TestVerifyWhileInUse(t *testing.T) {
+	st := memory(t)
+	g := newGate(t, func(c *interlock.Config) { c.Store = st })
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			id := fmt.Sprintf("l%d", i%40)
+			_, _ = g.Create(context.Background(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: id, Facts: map[string]any{"amount": 1}})
+			_, _ = g.Fire(context.Background(), employee(fmt.Sprintf("e%d", i)), interlock.Request{Machine: "loan", ID: id, Event: "comment", Input: map[string]any{"text": "x"}})
+		}
+	}()
+	for range 20 {
+		report, err := interlock.Verify(t.Context(), st, nil)
+		require.NoError(t, err)
+		require.Empty(t, report.Bad)
+	}
+	close(stop)
+	<-done
 }

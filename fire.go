@@ -311,8 +311,8 @@ func (g *Gate) replay(ctx context.Context, q *question) (done bool, res Result, 
 		_, no := g.refuse(ctx, q, nil, 1, unavailable("store_failed", "the store doesn't answer", err))
 		return true, res, no
 	}
-	if row == nil {
-		return false, res, nil
+	if row == nil || row.Expires.Before(q.now) {
+		return false, res, nil // the store, too, takes an expired key as free
 	}
 	if string(row.Fingerprint) != string(q.fingerprint()) {
 		_, no := g.refuse(ctx, q, nil, 1, &Refusal{Stage: StageInput, Code: "key_reused", Message: "this idempotency key was used for another request"})

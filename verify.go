@@ -44,7 +44,7 @@ const maxFaults = 100
 // instance. progress, if not nil, is called now and then with the rows done.
 // The error says that the store could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64)) (VerifyReport, error) {
-	v := verifier{progress: progress}
+	v := verifier{ctx: ctx, store: store, progress: progress}
 	epoch, err := store.Epoch(ctx)
 	if err != nil {
 		return v.report, fmt.Errorf("read the store's epoch: %w", err)
@@ -68,7 +68,9 @@ func Verify(ctx context.Context, store Store, progress func(rows int64)) (Verify
 		return v.report, err
 	}
 	for v.head != nil { // instances of which history knows nothing
-		v.headless(v.head)
+		if err := v.headless(v.head); err != nil {
+			return v.report, err
+		}
 		if err := v.nextHead(); err != nil {
 			return v.report, err
 		}
@@ -80,6 +82,8 @@ func Verify(ctx context.Context, store Store, progress func(rows int64)) (Verify
 }
 
 type verifier struct {
+	ctx      context.Context
+	store    Store
 	epoch    string
 	report   VerifyReport
 	progress func(int64)
@@ -108,8 +112,59 @@ func (v *verifier) bad(r *Record, format string, args ...any) {
 	}
 }
 
-func (v *verifier) headless(h *Head) {
-	v.bad(&Record{Transition: Transition{Tenant: h.Tenant, Machine: h.Machine, Instance: h.ID, Seq: h.Version}}, "there is no history of it")
+func (v *verifier) headless(h *Head) error {
+	r := &Record{Transition: Transition{Tenant: h.Tenant, Machine: h.Machine, Instance: h.ID, Seq: h.Version}}
+	return v.unlessNow(r, "there is no history of it")
+}
+
+// unlessNow is a fault between a chain and its head, unless they fit by now:
+// the store may be in use, and heads and rows are read one after the other.
+func (v *verifier) unlessNow(r *Record, problem string) error {
+	for range 3 {
+		fits, again, err := v.fitsNow(r)
+		if err != nil {
+			return fmt.Errorf("read %s/%s/%s again: %w", r.Tenant, r.Machine, r.Instance, err)
+		}
+		if fits {
+			return nil
+		}
+		if !again {
+			break
+		}
+	}
+	v.bad(r, "%s", problem)
+	return nil
+}
+
+// fitsNow compares the head as it stands with the row of its version. again:
+// there are newer rows than the head knew.
+func (v *verifier) fitsNow(r *Record) (fits, again bool, err error) {
+	ref := Ref{r.Machine, r.Instance}
+	var version int64
+	var head, digest []byte
+	if r.Machine == ActorMachine {
+		a, err := v.store.Actor(v.ctx, r.Tenant, r.Instance)
+		if err != nil || a == nil {
+			return false, false, err
+		}
+		version, head, digest = a.Version, a.Head, a.digest()
+	} else {
+		f, err := v.store.Load(v.ctx, r.Tenant, ref, nil)
+		if err != nil || f.Instance == nil {
+			return false, false, err
+		}
+		version, head, digest = f.Instance.Version, f.Instance.Head, f.Instance.digest()
+	}
+	rows, err := v.store.History(v.ctx, r.Tenant, ref, version-1, 2)
+	if err != nil || len(rows) == 0 || rows[0].Seq != version {
+		return false, false, err
+	}
+	p, err := parseChain(rows[0].Bytes)
+	if err != nil {
+		return false, false, nil //nolint:nilerr // unreadable bytes are a fault, not an error of reading
+	}
+	fits = len(rows) == 1 && bytes.Equal(rows[0].Hash, head) && bytes.Equal(p.next, digest)
+	return fits, len(rows) > 1, nil
 }
 
 func sameChain(a, b *Record) bool {
@@ -202,25 +257,31 @@ func (v *verifier) endChain() error {
 	}
 	v.last = nil
 	for v.head != nil && v.head.before(r) {
-		v.headless(v.head)
+		if err := v.headless(v.head); err != nil {
+			return err
+		}
 		if err := v.nextHead(); err != nil {
 			return err
 		}
 	}
 	h := v.head
 	if h == nil || h.Tenant != r.Tenant || h.Machine != r.Machine || h.ID != r.Instance {
-		v.bad(r, "there is history, but nothing that it is the history of")
-		return nil
+		return v.unlessNow(r, "there is history, but nothing that it is the history of")
 	}
-	v.checkHead(r, h)
+	switch {
+	case h.Version != r.Seq || !bytes.Equal(h.Hash, r.Hash):
+		problem := fmt.Sprintf("the newest row isn't the head that the instance names (version %d)", h.Version)
+		if err := v.unlessNow(r, problem); err != nil {
+			return err
+		}
+	default:
+		v.checkContent(r, h)
+	}
 	return v.nextHead()
 }
 
-func (v *verifier) checkHead(r *Record, h *Head) {
-	if h.Version != r.Seq || !bytes.Equal(h.Hash, r.Hash) {
-		v.bad(r, "the newest row isn't the head that the instance names (version %d)", h.Version)
-		return
-	}
+// checkContent compares an instance or actor with the row that is its head.
+func (v *verifier) checkContent(r *Record, h *Head) {
 	digest, err := h.contentDigest()
 	if err != nil {
 		v.bad(r, "%v", err)
