@@ -19,6 +19,7 @@ type app struct {
 }
 
 func newApp(t *testing.T, change func(*interlock.Config)) app {
+	t.Helper()
 	st := memory(t, sqlite.Table("loan", "loans", "id", "status", "amount"))
 	require.NoError(t, st.Write(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.Exec(`CREATE TABLE loans (id INTEGER PRIMARY KEY, status TEXT NOT NULL, amount INTEGER);

@@ -89,6 +89,7 @@ func granted(id string) interlock.Actor { return interlock.Actor{ID: id} }
 
 // cachedLoan is a loan and an employee, both in the cache.
 func cachedLoan(t *testing.T) (*interlock.Gate, *memoryCache) {
+	t.Helper()
 	cache := newCache()
 	g := newGate(t, func(c *interlock.Config) { c.Cache = cache })
 	_, err := g.Grant(t.Context(), root, "evan", "employee", interlock.Scope{})

@@ -264,6 +264,7 @@ func tamper(t *testing.T, st *sqlite.Store, statement string) {
 	t.Helper()
 	rows, err := st.DB().Query(`SELECT name FROM sqlite_master WHERE type = 'trigger'`)
 	require.NoError(t, err)
+	defer rows.Close()
 	var triggers []string
 	for rows.Next() {
 		var name string

@@ -274,6 +274,7 @@ func TestLoanStory(t *testing.T) {
 
 func TestFourCheats(t *testing.T) {
 	at := func(t *testing.T) *interlock.Gate {
+		t.Helper()
 		g := newGate(t, nil)
 		for _, id := range []string{"erin", "erin2", "mark", "evan"} {
 			limit(t, g, id, 500000)

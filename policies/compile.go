@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/fsm"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 var _ interlock.Policy = (*Source)(nil)

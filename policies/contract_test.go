@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/fsm"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 // checkMachine names one check and one grant.

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
-	"github.com/stretchr/testify/require"
 )
 
 const loanMachine = `machine: loan

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/interlock-go/interlock/fsm"
 	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock/fsm"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

@@ -9,9 +9,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
-	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // encoder builds a machine's input as the engine's own values, without a trip

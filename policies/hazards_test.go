@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
-	"github.com/stretchr/testify/require"
 )
 
 // What goes wrong with embedded Rego elsewhere: each was seen to say yes there,

@@ -283,7 +283,7 @@ func (l *linter) dataExists(t *ast.Term, path ast.Ref) {
 	}
 	if len(names) > 0 && names[0] == "interlock" {
 		fixed := path[:1+len(names)]
-		if len(names) > 3 && len(l.compiler.GetRulesDynamic(fixed)) == 0 && len(l.compiler.GetRulesWithPrefix(fixed)) == 0 {
+		if len(names) > 3 && len(l.compiler.GetRulesDynamicWithOpts(fixed, ast.RulesOptions{})) == 0 && len(l.compiler.GetRulesWithPrefix(fixed)) == 0 {
 			l.ds.at(t.Location, "unknown_rule", "there is no rule %s", fixed)
 		}
 		return

@@ -197,7 +197,7 @@ func walkRules(c *ast.Compiler, e *ast.Expr, visit func(*ast.Rule)) {
 	}
 	ast.WalkRefs(e, func(ref ast.Ref) bool {
 		if ref[0].Equal(ast.DefaultRootDocument) {
-			for _, r := range c.GetRulesDynamic(ref) {
+			for _, r := range c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{}) {
 				walk(r)
 			}
 		}

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/interlock-go/interlock"
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/interlock-go/interlock"
 )
 
 const maxQueries = 4096 // a machine; the sets of names are those of its edges

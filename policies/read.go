@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -180,7 +181,7 @@ func decodeData(kind fileKind, text []byte) (map[string]any, error) {
 	if !jsontext.Value(text).IsValid() {
 		dec := jsontext.NewDecoder(bytes.NewReader(text))
 		for {
-			if _, err := dec.ReadToken(); err == io.EOF {
+			if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
 				return nil, fmt.Errorf("the data file is blank or has more than one document: want one JSON object")
 			} else if err != nil {
 				return nil, fmt.Errorf("not valid JSON: %w", err)

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/interlock-go/interlock/fsm"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/interlock-go/interlock/fsm"
 )
 
 // ErrNoTests is what [Test] returns when there is none: a suite that was lost must not pass.

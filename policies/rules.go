@@ -4,9 +4,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/interlock-go/interlock"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
+
+	"github.com/interlock-go/interlock"
 )
 
 var _ interlock.Rules = (*Rules)(nil)

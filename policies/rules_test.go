@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/fsm"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -86,7 +86,6 @@ func listOf(item schema) schema { return schema{"type": "array", "items": item} 
 func closed(props schema) schema {
 	return schema{"type": "object", "properties": props, "additionalProperties": false}
 }
-func isClosedEmpty(s schema) bool { p, ok := s["properties"].(schema); return ok && len(p) == 0 }
 func equalJSON(a, b any) bool {
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
-	"github.com/stretchr/testify/require"
 )
 
 func put(t *testing.T, dir string, files map[string]string) {
@@ -57,32 +58,40 @@ func TestDirRefuses(t *testing.T) {
 	}{
 		"no directory": {func(t *testing.T, dir string) { require.NoError(t, os.Remove(dir)) }, "can't read the policies"},
 		"a link to a file": {func(t *testing.T, dir string) {
+			t.Helper()
 			put(t, t.TempDir(), map[string]string{"x.rego": loanRules})
 			require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, "x.rego")))
 		}, "x.rego: symbolic links are refused"},
 		"a link to a directory": {func(t *testing.T, dir string) {
+			t.Helper()
 			require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(dir, "sub")))
 		}, "sub: symbolic links are refused"},
 		"a directory as rules": {func(t *testing.T, dir string) {
+			t.Helper()
 			put(t, dir, map[string]string{"x.rego/y.rego": "package bad\n"})
 		}, "x.rego/y.rego:1:1: package bad is refused"},
 		"a large file": {func(t *testing.T, dir string) {
+			t.Helper()
 			put(t, dir, map[string]string{"x.rego": strings.Repeat("# a comment\n", 1<<17)})
 		}, "x.rego: a file has at most 1 MiB"},
 		"a large source": {func(t *testing.T, dir string) {
+			t.Helper()
 			for i := range 9 {
 				put(t, dir, map[string]string{string(rune('a'+i)) + "/data.json": `{"x": "` + strings.Repeat("y", 1<<20-20) + `"}`})
 			}
 		}, "a source has at most 8 MiB"},
 		"too many files": {func(t *testing.T, dir string) {
+			t.Helper()
 			for i := range maxFiles + 1 {
 				put(t, dir, map[string]string{"x" + strings.Repeat("i", i%100) + strings.Repeat("j", i/100) + ".rego": "package interlock.lib.x\n"})
 			}
 		}, "at most 1000 files"},
 		"a deep directory": {func(t *testing.T, dir string) {
+			t.Helper()
 			put(t, dir, map[string]string{strings.Repeat("d/", maxDepth+1) + "x.rego": loanRules})
 		}, "at most 16 deep"},
 		"no UTF-8": {func(t *testing.T, dir string) {
+			t.Helper()
 			put(t, dir, map[string]string{"x.rego": "package interlock.lib.x\n# \xff\n"})
 		}, "isn't valid UTF-8"},
 		"no list as data": {func(t *testing.T, dir string) { put(t, dir, map[string]string{"data.json": "[1]"}) }, "one object"},

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/interlock-go/interlock"
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/interlock-go/interlock"
 )
 
 // verdict reads the answer of the query of machineRules.text.

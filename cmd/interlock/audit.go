@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ exact bytes, the bytes against the hashes, each row against the one before, each
 instance and actor against the newest row. A chain that was cut off or rebuilt
 together with its instance can't be told from a shorter history.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := existing(where); err != nil {
 				return err
 			}
@@ -35,7 +36,7 @@ together with its instance can't be told from a shorter history.`,
 			if err != nil {
 				return err
 			}
-			defer st.close()
+			defer func() { err = errors.Join(err, st.close()) }()
 			bar := p.progress("rows verified")
 			report, err := interlock.Verify(cmd.Context(), st.Store, bar.set)
 			bar.end()

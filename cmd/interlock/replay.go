@@ -110,7 +110,7 @@ func (p *program) runReplay(ctx context.Context, f replayFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closeCache()
+	defer func() { err = errors.Join(err, closeCache()) }()
 	r := &replayer{flags: f, machine: m, cases: map[string]*replayCase{}, events: eventsByActivity(m), ids: newSlugs(), actors: newSlugs()}
 	cfg := interlock.Config{Machines: []*fsm.Machine{m}, Policy: graphAlone{}, Store: st.Store, Cache: cache, Now: func() time.Time { return r.now }}
 	r.report = replayed{Machine: m.Name(), Policies: "left out: checks, grants and deny were not asked", Store: st.name, Cache: cache != nil, RefusedBy: map[string]int{}}

@@ -9,14 +9,10 @@ import (
 	"github.com/interlock-go/interlock"
 )
 
-// fire passes the gate from within the application. It answers the user as a
-// read does.
-func (a *app) fire(ctx context.Context, by interlock.Actor, id, event string) (user, error) {
-	_, v, err := interlock.Do(ctx, a.gate, by, interlock.Request{Machine: "account", ID: id, Event: event}, effect)
-	if err != nil {
-		return user{}, err
-	}
-	return v.(user), nil
+// fire passes the gate from within the application.
+func (a *app) fire(ctx context.Context, by interlock.Actor, id, event string) error {
+	_, _, err := interlock.Do(ctx, a.gate, by, interlock.Request{Machine: "account", ID: id, Event: event}, effect)
+	return err
 }
 
 // effect is what an event changes besides the status, inside the gate's

@@ -77,7 +77,7 @@ func (a *app) wrongPassword(ctx context.Context, id string) error {
 	if err != nil || counted == 0 {
 		return err
 	}
-	_, err = a.fire(ctx, interlock.SystemActor("", "login"), id, "lock")
+	err = a.fire(ctx, interlock.SystemActor("", "login"), id, "lock")
 	var no *interlock.Refusal
 	if errors.As(err, &no) && no.Stage != interlock.StageUnavailable {
 		return nil

@@ -85,12 +85,12 @@ func (a *app) seed(ctx context.Context, password string) error {
 	if _, err := a.create(ctx, adam, u); err != nil {
 		return err
 	}
-	if _, err := a.fire(ctx, adam, u.ID, "invite"); err != nil {
+	if err := a.fire(ctx, adam, u.ID, "invite"); err != nil {
 		return err
 	}
 	if err := a.setPassword(ctx, adam, u.ID, password); err != nil {
 		return err
 	}
-	_, err := a.fire(ctx, adam, u.ID, "activate")
+	err := a.fire(ctx, adam, u.ID, "activate")
 	return err
 }

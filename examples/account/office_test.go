@@ -32,6 +32,7 @@ const goodPassword = "correct horse"
 
 // onBoth runs a story on both databases.
 func onBoth(t *testing.T, story func(o *office)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Attr("store", "sqlite")
 		story(open(t, filepath.Join(t.TempDir(), "account.db")))

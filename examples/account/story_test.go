@@ -229,7 +229,7 @@ func (o *office) exec(query string) {
 
 // lock asks for what the login asks for.
 func (o *office) lock(id string) error {
-	_, err := o.app.fire(o.Context(), interlock.SystemActor("", "login"), id, "lock")
+	err := o.app.fire(o.Context(), interlock.SystemActor("", "login"), id, "lock")
 	var no *interlock.Refusal
 	require.True(o, errors.As(err, &no), "%v", err)
 	return no

@@ -36,7 +36,7 @@ func openDatabase(ctx context.Context, name string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.exec(ctx, schema); err != nil {
+	if err := db.exec(ctx, schema); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
@@ -73,15 +73,10 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 	return &database{DB: db, store: store, write: write, close: db.Close}, nil
 }
 
-// exec is a transaction of one statement; it tells how many rows changed.
-func (d *database) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	err = d.write(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		rows, err = done.RowsAffected()
+// exec is a transaction of one statement.
+func (d *database) exec(ctx context.Context, query string, args ...any) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	})
-	return rows, err
 }

@@ -25,6 +25,7 @@ type desk struct {
 
 // onBoth runs a story on both databases.
 func onBoth(t *testing.T, story func(d *desk)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Attr("store", "sqlite")
 		story(open(t, filepath.Join(t.TempDir(), "loan.db")))

@@ -45,7 +45,7 @@ func (a *app) seed(ctx context.Context) error {
 // addEmployee keeps the account and tells the gate its limit.
 func (a *app) addEmployee(ctx context.Context, e employee) error {
 	// A token is random, so a plain hash will do; a password needs a slow one.
-	_, err := a.db.exec(ctx, `
+	err := a.db.exec(ctx, `
 		INSERT INTO employees (id, person, role, credit_limit, token_hash) VALUES ($1, $2, $3, $4, $5)`,
 		e.id, e.person, e.role, e.limit, hash(e.token))
 	if err != nil {
@@ -58,7 +58,7 @@ func (a *app) addEmployee(ctx context.Context, e employee) error {
 // policies and held fast by the commit: once this has returned, nothing is
 // approved any more by the limit before.
 func (a *app) setLimit(ctx context.Context, id string, limit int64) error {
-	if _, err := a.db.exec(ctx, `UPDATE employees SET credit_limit = $1 WHERE id = $2`, limit, id); err != nil {
+	if err := a.db.exec(ctx, `UPDATE employees SET credit_limit = $1 WHERE id = $2`, limit, id); err != nil {
 		return err
 	}
 	_, err := a.gate.SetActor(ctx, interlock.SystemActor("", "lending-desk"), id, map[string]any{"limit": limit}, nil)

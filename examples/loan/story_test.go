@@ -79,10 +79,10 @@ func TestStory(t *testing.T) {
 		})
 		d.step("a booking that fails leaves the loan as it was", func(d *desk) {
 			d.verified("L7", "erin")
-			_, err := d.app.db.exec(d.Context(), `ALTER TABLE bookings RENAME TO elsewhere`)
+			err := d.app.db.exec(d.Context(), `ALTER TABLE bookings RENAME TO elsewhere`)
 			require.NoError(d, err)
 			d.refused("evan", "L7", "approve", "", 500)
-			_, err = d.app.db.exec(d.Context(), `ALTER TABLE elsewhere RENAME TO bookings`)
+			err = d.app.db.exec(d.Context(), `ALTER TABLE elsewhere RENAME TO bookings`)
 			require.NoError(d, err)
 			require.Len(d, d.history("L7"), 4, "created, submitted, reviewed, verified")
 			d.must("evan", "L7", "approve")
@@ -150,7 +150,7 @@ func TestApprovingAtOnce(t *testing.T) {
 func TestRolesAndLimitsHoldFromNowOn(t *testing.T) {
 	onBoth(t, func(d *desk) {
 		d.verified("R1", "erin")
-		_, err := d.app.db.exec(d.Context(), `UPDATE employees SET role = 'employee' WHERE id = 'mark'`)
+		err := d.app.db.exec(d.Context(), `UPDATE employees SET role = 'employee' WHERE id = 'mark'`)
 		require.NoError(d, err)
 		d.refused("mark", "R1", "override:submitted", "back", 403, "role_required")
 		require.NoError(d, d.app.setLimit(d.Context(), "evan", 10))

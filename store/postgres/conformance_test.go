@@ -46,6 +46,7 @@ func TestConformance(t *testing.T) {
 	t.Run("postgres pgx", func(t *testing.T) {
 		pool := newPool(t, testservice.Postgres(t))
 		storetest.Run(t, func(t *testing.T) interlock.Store {
+			t.Helper()
 			_, err := pool.Exec(context.Background(), empty)
 			require.NoError(t, err)
 			return postgres.New(pool, bindings()...)
@@ -54,6 +55,7 @@ func TestConformance(t *testing.T) {
 	t.Run("postgres database sql", func(t *testing.T) {
 		db := newDB(t, testservice.Postgres(t))
 		storetest.Run(t, func(t *testing.T) interlock.Store {
+			t.Helper()
 			_, err := db.ExecContext(context.Background(), empty)
 			require.NoError(t, err)
 			return postgres.NewSQL(db, bindings()...)

@@ -69,8 +69,7 @@ func (d *poolDatabase) Exec(ctx context.Context, query string, args ...any) (int
 }
 
 func (d *poolDatabase) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	rows, err := d.pool.Query(ctx, query, args...)
-	return rows, err
+	return d.pool.Query(ctx, query, args...)
 }
 
 func (d *poolDatabase) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
@@ -110,8 +109,7 @@ func (c poolConn) Exec(ctx context.Context, query string, args ...any) (int64, e
 }
 
 func (c poolConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	rows, err := c.Conn.Query(ctx, query, args...)
-	return rows, err
+	return c.Conn.Query(ctx, query, args...)
 }
 
 type poolTx struct{ pgx.Tx }
@@ -124,8 +122,7 @@ func (t poolTx) Exec(ctx context.Context, query string, args ...any) (int64, err
 }
 
 func (t poolTx) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	rows, err := t.Tx.Query(ctx, query, args...)
-	return rows, err
+	return t.Tx.Query(ctx, query, args...)
 }
 
 type sqlDatabase struct {

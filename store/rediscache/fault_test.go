@@ -43,7 +43,7 @@ func begin(t *testing.T, c *Cache) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-func timed(c *Cache, ctx context.Context) (time.Duration, error) {
+func timed(ctx context.Context, c *Cache) (time.Duration, error) {
 	start := time.Now()
 	_, err := c.Get(ctx, epoch, []interlock.CacheKey{loan})
 	return time.Since(start), err
@@ -69,13 +69,13 @@ func stalled(t *testing.T, s *testservice.RedisServer, c *Cache, a *alarms) {
 	begin(t, c)
 	s.Stall()
 	for i := range failures {
-		took, err := timed(c, t.Context())
+		took, err := timed(t.Context(), c)
 		require.Error(t, err)
 		assert.Less(t, took, defaultTimeout+slack, "call %d", i)
 	}
 	start := time.Now()
 	for range 1000 {
-		_, err := timed(c, t.Context())
+		_, err := timed(t.Context(), c)
 		require.ErrorIs(t, err, gobreaker.ErrOpenState)
 	}
 	took := time.Since(start)
@@ -85,15 +85,15 @@ func stalled(t *testing.T, s *testservice.RedisServer, c *Cache, a *alarms) {
 	require.Error(t, c.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: loan, Version: 2}}))
 
 	time.Sleep(probe + 50*time.Millisecond)
-	took, err := timed(c, t.Context()) // the probe
+	took, err := timed(t.Context(), c) // the probe
 	require.Error(t, err)
 	assert.Less(t, took, defaultTimeout+slack)
-	took, err = timed(c, t.Context())
+	took, err = timed(t.Context(), c)
 	require.ErrorIs(t, err, gobreaker.ErrOpenState)
 	assert.Less(t, took, defaultTimeout)
 
 	s.Resume()
-	require.Eventually(t, func() bool { _, err := timed(c, t.Context()); return err == nil }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := timed(t.Context(), c); return err == nil }, 5*time.Second, 20*time.Millisecond)
 	assert.Equal(t, []string{"cache_down", "cache_up"}, a.raised())
 }
 
@@ -103,12 +103,12 @@ func TestDown(t *testing.T) {
 	begin(t, c)
 	s.Stop()
 	for i := range 100 {
-		took, err := timed(c, t.Context())
+		took, err := timed(t.Context(), c)
 		require.Error(t, err)
 		assert.Less(t, took, defaultTimeout+slack, "call %d", i)
 	}
 	s.Restart()
-	require.Eventually(t, func() bool { _, err := timed(c, t.Context()); return err == nil }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := timed(t.Context(), c); return err == nil }, 5*time.Second, 20*time.Millisecond)
 	fresh, _ := newCache(t, s.URL(), Config{})
 	holds(t, fresh, 0, "")
 }
@@ -152,14 +152,14 @@ func TestCallersOwnEnd(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 3 * failures {
-		_, err := timed(c, gone)
+		_, err := timed(gone, c)
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	s.Stall()
 	for range 3 * failures {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(2*time.Millisecond, cancel)
-		_, err := timed(c, ctx)
+		_, err := timed(ctx, c)
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	assert.Empty(t, a.raised(), "callers who left say nothing about Redis")
@@ -167,12 +167,12 @@ func TestCallersOwnEnd(t *testing.T) {
 	// Callers in a hurry do: else each of them would spend all his time here.
 	for range failures {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-		took, err := timed(c, ctx)
+		took, err := timed(ctx, c)
 		cancel()
 		require.Error(t, err)
 		assert.Less(t, took, 5*time.Millisecond+slack)
 	}
-	_, err := timed(c, t.Context())
+	_, err := timed(t.Context(), c)
 	require.ErrorIs(t, err, gobreaker.ErrOpenState)
 }
 
@@ -182,7 +182,7 @@ func TestUnreachable(t *testing.T) {
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
 	c := New(client, Config{})
-	took, err := timed(c, t.Context())
+	took, err := timed(t.Context(), c)
 	require.Error(t, err)
 	assert.Less(t, took, defaultTimeout+slack)
 }

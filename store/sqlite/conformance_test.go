@@ -19,6 +19,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) interlock.Store {
+				t.Helper()
 				var opts []sqlite.Option
 				for _, b := range storetest.Bindings() {
 					opts = append(opts, sqlite.TableOf(b))

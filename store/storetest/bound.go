@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -192,5 +191,5 @@ func boundLocked(f *fixture) {
 	require.NoError(f, <-wrote)
 	started := time.Now()
 	f.must(c)
-	assert.Less(f, time.Since(started), 5*time.Second, fmt.Sprint("nothing is held any more"))
+	assert.Less(f, time.Since(started), 5*time.Second, "nothing is held any more")
 }

@@ -155,10 +155,12 @@ func streamsEnd(f *fixture) {
 	for n := range 3 {
 		f.have(tenant, "doc", fmt.Sprint(n))
 	}
-	for range f.store.Chain(f.ctx) {
+	for _, err := range f.store.Chain(f.ctx) {
+		require.NoError(f, err)
 		break
 	}
-	for range f.store.Heads(f.ctx) {
+	for _, err := range f.store.Heads(f.ctx) {
+		require.NoError(f, err)
 		f.have(tenant, "doc", "written meanwhile")
 		break
 	}
