@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -41,24 +42,53 @@ func (g *Gate) Activate(ctx context.Context, machines []*fsm.Machine, policy Pol
 	if err != nil {
 		return err
 	}
-	for _, m := range next.order {
-		rev := next.revisionOf(m)
-		if old := moves[m.Name()]; len(old) > 0 {
-			if err := g.move(ctx, m, rev, old); err != nil {
-				return err
-			}
-		}
-		if err := g.cfg.Store.Activate(ctx, rev, max(g.cfg.Grace, 0)); err != nil {
-			var in *StatesInUse
-			if errors.As(err, &in) {
-				return fmt.Errorf("interlock: activate %s: %w; map each of them to a state that the definition has", m.Name(), err)
-			}
-			return fmt.Errorf("interlock: activate %s: %w", m.Name(), err)
+	for i, m := range next.order {
+		if err := g.activateOne(ctx, m, next.revisionOf(m), moves[m.Name()]); err != nil {
+			g.restore(ctx, next.order[:i])
+			return err
 		}
 	}
 	g.policy = policy
 	g.snap.Store(next)
 	return nil
+}
+
+func (g *Gate) activateOne(ctx context.Context, m *fsm.Machine, rev Revision, moves map[string]string) error {
+	if len(moves) > 0 {
+		if err := g.move(ctx, m, rev, moves); err != nil {
+			return err
+		}
+	}
+	err := g.cfg.Store.Activate(ctx, rev, max(g.cfg.Grace, 0))
+	var in *StatesInUse
+	switch {
+	case errors.As(err, &in):
+		return fmt.Errorf("interlock: activate %s: %w; map each of them to a state that the definition has", m.Name(), err)
+	case err != nil:
+		return fmt.Errorf("interlock: activate %s: %w", m.Name(), err)
+	}
+	return nil
+}
+
+// restore makes the revisions that decide here active again, after an
+// activation that got no further than these machines: else the store would
+// refuse what this gate goes on to decide.
+func (g *Gate) restore(ctx context.Context, changed []*fsm.Machine) {
+	now := g.snap.Load()
+	if now == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
+	defer cancel()
+	for _, m := range changed {
+		former, ok := now.machines[m.Name()]
+		if !ok {
+			continue
+		}
+		if err := g.cfg.Store.Activate(ctx, now.revisionOf(former.Machine), max(g.cfg.Grace, 0)); err != nil {
+			g.alarm(ctx, "activation_half", "an activation failed and could not be undone; activate a revision again", slog.String("machine", m.Name()), slog.Any("error", err))
+		}
+	}
 }
 
 // Reload compiles the same policy source again and activates what it finds. On

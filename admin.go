@@ -87,6 +87,9 @@ func (g *Gate) grantable(role string, scope Scope) *Refusal {
 	bad := func(pointer, msg string) *Refusal {
 		return &Refusal{Stage: StageInput, Code: "input_invalid", Message: msg, Fields: []fsm.FieldError{{Pointer: pointer, Message: msg}}}
 	}
+	if scope.Machine == "" && scope.ID != "" {
+		return bad("/scope", "an instance is named with its machine")
+	}
 	if scope.Machine != "" {
 		m, ok := snap.machines[scope.Machine]
 		if !ok {

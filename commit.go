@@ -35,6 +35,9 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 	c.Instance = ch
 	if f.isBound && f.bound != nil {
 		c.Bound = &BoundChange{From: f.bound.State, To: r.to, Facts: f.bound.Facts}
+		if c.Bound.Facts == nil {
+			c.Bound.Facts = map[string]any{} // the decision saw none: nil would compare nothing
+		}
 	}
 	if q.key != "" {
 		c.Idempotency = &Idempotency{Tenant: q.actor.Tenant, Actor: q.actor.ID, Key: q.key, Fingerprint: q.fingerprint(),

@@ -237,7 +237,7 @@ func (d *decider) choose(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 			if d.q.to == "" && j.target != c.to {
 				continue // the policy doesn't mean this one
 			}
-			if j.target != "" && j.target != c.to {
+			if j.elsewhere() {
 				j.deny(Reason{Code: "target_mismatch", Message: "The policy chooses another target", Params: map[string]any{"to": c.to}})
 			}
 		}

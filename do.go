@@ -23,6 +23,9 @@ func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler 
 	}
 	// Refused requests never open a writing transaction.
 	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
+		if err != nil && g.isDone(ctx, q) {
+			_, res, err = g.replay(ctx, q)
+		}
 		return res, nil, err
 	}
 	return g.within(ctx, q, &transaction{handler: typed(handler)})
@@ -90,7 +93,7 @@ func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
 	dry.dryRun = true
 	res, err := g.run(ctx, &dry)
 	var no *Refusal
-	if errors.As(err, &no) && !q.dryRun {
+	if errors.As(err, &no) && !q.dryRun && !g.isDone(ctx, q) {
 		f, _ := g.facts(ctx, q, g.snap.Load(), false)
 		g.attempt(f, q, no)
 	}
@@ -111,8 +114,8 @@ func (g *Gate) within(ctx context.Context, q *question, what *transaction) (Resu
 		case t.own != nil && errors.Is(err, t.own):
 			return Result{}, nil, err // the application's own
 		case t.refusal != nil:
-			_, err := g.refuse(ctx, q, t.f, look, t.refusal)
-			return Result{}, nil, err
+			res, err := g.refuseUnlessDone(ctx, q, t.f, look, t.refusal)
+			return res, nil, err
 		case errors.Is(err, ErrStale) && !t.handled:
 			continue
 		}

@@ -55,6 +55,7 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	f := newFacts(snap, m, stored, q)
 	f.read = read
 	g.epoch.Store(&stored.Epoch)
+	g.bound.Store(m.Name(), f.isBound)
 	g.cachePut(f)
 	return f, nil
 }
@@ -105,6 +106,10 @@ type cachedInstance struct {
 	IsBound  bool      `json:"is_bound,omitempty"`
 }
 
+func (c *cachedInstance) fits(bound bool) bool {
+	return c.IsBound == bound && (c.Bound != nil) == bound && (!bound || c.Bound.Facts != nil)
+}
+
 func instanceKey(tenant string, ref Ref) CacheKey {
 	return CacheKey{Kind: "instance", Tenant: tenant, Machine: ref.Machine, ID: ref.ID}
 }
@@ -146,6 +151,15 @@ func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *ma
 		}
 		s.Actors = append(s.Actors, a)
 	}
+	// No digest covers the columns: whether there are any is the store's to say.
+	bound, known := g.bound.Load(m.Name())
+	if !known {
+		return nil
+	}
+	if !ci.fits(bound == true) {
+		g.alarm(ctx, "cache_corrupt", "a cache entry has columns where there are none, or lacks them", slog.Any("key", keys[0]))
+		return nil
+	}
 	s.Instance, s.Bound, s.IsBound = ci.Instance, ci.Bound, ci.IsBound
 	f := newFacts(snap, m, s, q)
 	f.cached, f.read = true, read
@@ -163,7 +177,7 @@ func (g *Gate) cachePut(f *facts) {
 		return
 	}
 	var entries []CacheEntry
-	if f.adopted() {
+	if f.adopted() && f.isBound == (f.bound != nil) {
 		if b, err := json.Marshal(cachedInstance{f.stored, f.bound, f.isBound}); err == nil {
 			entries = append(entries, CacheEntry{instanceKey(f.stored.Tenant, Ref{f.stored.Machine, f.stored.ID}), f.stored.Version, b})
 		}

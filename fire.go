@@ -99,7 +99,7 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			return g.refuse(ctx, q, nil, look, no)
 		}
 		if no := g.moved(ctx, seen, f, q); no != nil {
-			return g.refuse(ctx, q, f, look, no)
+			return g.refuseUnlessDone(ctx, q, f, look, no)
 		}
 		r := g.decide(ctx, f, q)
 		if r.refusal != nil {
@@ -107,7 +107,7 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 				fresh = true // a no on cached facts is said only on the store's
 				continue
 			}
-			return g.refuse(ctx, q, f, look, r.refusal)
+			return g.refuseUnlessDone(ctx, q, f, look, r.refusal)
 		}
 		if no := g.veto(ctx, f, q, r); no != nil {
 			return g.refuse(ctx, q, f, look, no)
@@ -216,6 +216,24 @@ func (g *Gate) refuse(ctx context.Context, q *question, f *facts, look int, no *
 		g.log.LogAttrs(ctx, slog.LevelWarn, "interlock: "+no.Message, slog.String("code", no.Code), slog.String("machine", q.ref.Machine), slog.Any("error", no.Cause))
 	}
 	return Result{}, no
+}
+
+// refuseUnlessDone refuses, unless the same request was carried out under its
+// idempotency key since it was looked for: then it is that which is in the way.
+func (g *Gate) refuseUnlessDone(ctx context.Context, q *question, f *facts, look int, no *Refusal) (Result, error) {
+	if g.isDone(ctx, q) {
+		_, res, err := g.replay(ctx, q)
+		return res, err
+	}
+	return g.refuse(ctx, q, f, look, no)
+}
+
+func (g *Gate) isDone(ctx context.Context, q *question) bool {
+	if q.key == "" || q.dryRun {
+		return false
+	}
+	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
+	return err == nil && row != nil && string(row.Fingerprint) == string(q.fingerprint())
 }
 
 // veto asks the host's Before hooks.

@@ -50,6 +50,7 @@ type Gate struct {
 	log      *slog.Logger
 	snap     atomic.Pointer[snapshot] // a call pins one from start to commit
 	epoch    atomic.Pointer[string]
+	bound    sync.Map   // machine → bool: whether the store has it bound to a table
 	activate sync.Mutex // one activation at a time
 	policy   Policy     // the source of the active rules; under activate
 	attempts *attempts

@@ -34,9 +34,24 @@ type judgement struct {
 	needForm   bool // open: a condition that reads the form doesn't hold yet
 	needNote   bool
 	target     string
+	asked      bool     // target is what the policy said for a person
+	split      bool     // it said different targets for the persons: nobody is meant
 	refusal    *Refusal // the policy can't tell
 	ungranted  []Reason // titles of the grants that don't hold
 	openTarget bool     // `target` reads what is open
+}
+
+// meant takes what the policy's `target` names for one person.
+func (j *judgement) meant(target string) {
+	j.split = j.split || j.asked && j.target != target
+	if j.asked, j.target = true, target; j.split {
+		j.target = ""
+	}
+}
+
+// elsewhere tells that the policy means another target than this candidate's.
+func (j *judgement) elsewhere() bool {
+	return j.split || j.target != "" && j.target != j.c.to
 }
 
 func (j *judgement) deny(why Reason) {
@@ -251,10 +266,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 		j.reasons = withReason(j.reasons, why)
 	}
 	if b.target {
-		if j.target != "" && j.target != v.Target {
-			v.Target = "" // the persons disagree: nobody is meant
-		}
-		j.target = v.Target
+		j.meant(v.Target)
 	}
 	return grantedAny(b.grants, v), true
 }

@@ -77,7 +77,7 @@ func (d *decider) option(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 			if j.target == c.to {
 				meant++
 				needs["to"] = !j.allowed
-			} else if j.target != "" {
+			} else if j.elsewhere() {
 				j.deny(Reason{Code: "target_mismatch", Message: "The policy chooses another target", Params: map[string]any{"to": c.to}})
 			}
 		}

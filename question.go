@@ -50,6 +50,9 @@ const (
 func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
 	q := &question{op: op, ref: ref, form: map[string]any{}, now: g.now(), begun: time.Now()}
 	q.id, q.tid = newID(q.now), newID(q.now)
+	if m, ok := g.snap.Load().machines[ref.Machine]; ok {
+		q.ref.Machine = m.Name() // one instance, by whichever name it is called
+	}
 	var no *Refusal
 	if q.actor, no = normalActor(actor); no != nil {
 		return nil, no
@@ -127,6 +130,10 @@ func (q *question) fingerprint() []byte {
 	f.str(q.to)
 	f.str(q.note)
 	f.json(q.form)
+	if q.behalf != nil {
+		f.str(q.behalf.ID)
+		f.str(q.behalf.Person)
+	}
 	return f.sum()
 }
 
