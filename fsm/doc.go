@@ -31,6 +31,7 @@
 //   - The states of facts.edit are a state, a list or a wildcard, which skips
 //     final and closed states.
 //   - Names of one kind (states, events, roles) must differ in their [Slug].
+//   - In the metadata form, an event has the title of the state that it leads to.
 //   - In the metadata form, a target without `requires_moderator` is one that
 //     nobody may lead to, and a finding says so.
 //   - Schemas are of draft 2020-12 with `format` asserted; a word or a format

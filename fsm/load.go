@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,59 +44,59 @@ func Parse(name string, source []byte) (*Machine, error) {
 // Load reads and compiles one file of at most 1 MiB. The error is a
 // *[LoadError], or wraps the one of reading the file.
 func Load(path string) (*Machine, error) {
-	source, err := readFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read machine: %w", err)
 	}
-	return Parse(path, source)
-}
-
-// readFile reads a regular file up to one byte above the limit.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	return io.ReadAll(io.LimitReader(f, MaxSize+1))
+	return loadFile(path, f)
 }
 
 // LoadDir compiles every .yaml and .yml file directly in dir, sorted by file
 // name; hidden files and folders are left out. Two machines of one slug are an
 // error, and so is a folder without any. All errors of all files are reported.
 func LoadDir(dir string) ([]*Machine, error) {
-	entries, err := os.ReadDir(dir)
+	return loadAll(os.DirFS(dir), ".", dir, filepath.Join)
+}
+
+// LoadFS is [LoadDir] of a folder of fsys, such as one that is embedded; "." is
+// its root. Positions name a file by its path in fsys.
+func LoadFS(fsys fs.FS, dir string) ([]*Machine, error) {
+	return loadAll(fsys, dir, dir, path.Join)
+}
+
+// loadAll compiles the definitions in dir of fsys, which people know as shown;
+// join makes the shown path of a file.
+func loadAll(fsys fs.FS, dir, shown string, join func(...string) string) ([]*Machine, error) {
+	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
-		return nil, fmt.Errorf("read machines: %w", err)
+		if refused, ok := errors.AsType[*fs.PathError](err); ok {
+			err = refused.Err // its path may be relative to fsys
+		}
+		return nil, fmt.Errorf("read machines in %s: %w", shown, err)
 	}
 	var machines []*Machine
 	var findings []Finding
-	paths := map[string]string{}
+	files := map[string]string{}
 	for _, entry := range entries { // sorted by name
-		ext := filepath.Ext(entry.Name())
+		ext := path.Ext(entry.Name())
 		if entry.IsDir() || strings.HasPrefix(entry.Name(), ".") || ext != ".yaml" && ext != ".yml" {
 			continue
 		}
-		path := filepath.Join(dir, entry.Name())
-		m, err := Load(path)
+		file := join(shown, entry.Name())
+		m, err := open(fsys, path.Join(dir, entry.Name()), file)
 		if err != nil {
-			findings = append(findings, loadFindings(path, err)...)
+			findings = append(findings, loadFindings(file, err)...)
 			continue
 		}
-		if other, taken := paths[m.Slug()]; taken {
+		if other, taken := files[m.Slug()]; taken {
 			findings = append(findings, m.clash(other))
 			continue
 		}
-		paths[m.Slug()] = path
+		files[m.Slug()] = file
 		machines = append(machines, m)
 	}
 	if len(machines)+len(findings) == 0 {
-		findings = []Finding{{Position: Position{File: dir}, Severity: Error, Code: "no_machine", Message: "no machine is here; definitions are files that end in .yaml or .yml"}}
+		findings = []Finding{{Position: Position{File: shown}, Severity: Error, Code: "no_machine", Message: "no machine is here; definitions are files that end in .yaml or .yml"}}
 	}
 	if len(findings) > 0 {
 		return nil, &LoadError{Findings: findings}
@@ -102,12 +104,38 @@ func LoadDir(dir string) ([]*Machine, error) {
 	return machines, nil
 }
 
+func open(fsys fs.FS, name, shown string) (*Machine, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read machine: %w", err)
+	}
+	return loadFile(shown, f)
+}
+
+// loadFile compiles a regular file, of which it reads up to one byte above the
+// limit, and closes it.
+func loadFile(shown string, f fs.File) (*Machine, error) {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read machine: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read machine: %s is not a regular file", shown)
+	}
+	source, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read machine: %w", err)
+	}
+	return Parse(shown, source)
+}
+
 // loadFindings are an error's findings, or one made of its text.
-func loadFindings(path string, err error) []Finding {
+func loadFindings(file string, err error) []Finding {
 	if refused, ok := errors.AsType[*LoadError](err); ok {
 		return slices.Clip(refused.Findings)
 	}
-	return []Finding{{Position: Position{File: path}, Severity: Error, Code: "unreadable", Message: err.Error()}}
+	return []Finding{{Position: Position{File: file}, Severity: Error, Code: "unreadable", Message: err.Error()}}
 }
 
 // clash says that another file holds a machine of the same slug.

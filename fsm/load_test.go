@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -85,9 +86,38 @@ func TestLoadDir(t *testing.T) {
 	var refused *fsm.LoadError
 	require.ErrorAs(t, err, &refused)
 	require.ErrorContains(t, err, `c.yaml:1:10: the machine "B" has the identifier "b", as has the one in `)
-	require.ErrorContains(t, err, "d.yaml:2:10: ")
+	require.ErrorContains(t, err, filepath.Join(dir, "d.yaml")+":2:10: ", "the path as people know it")
 	require.ErrorContains(t, err, "e.yaml:1:1: ")
 	require.Equal(t, "same_slug", refused.Findings[0].Code)
+}
+
+func TestLoadFS(t *testing.T) {
+	file := func(source string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(source)} }
+	all := fstest.MapFS{
+		"machines/b.yaml":        file(strings.Replace(tiny, "machine: m", "machine: b", 1)),
+		"machines/a.yml":         file(strings.Replace(tiny, "machine: m", "machine: a", 1)),
+		"machines/.hidden.yaml":  file("nonsense"),
+		"machines/deeper/c.yaml": file("nonsense"),
+		"broken/c.yaml":          file("machine: m\ninitial: b\nstates: {a: }\nevents: {}\n"),
+		"broken/d.yaml":          {Mode: fs.ModeNamedPipe},
+		"empty/notes.txt":        file("nonsense"),
+	}
+	machines, err := fsm.LoadFS(all, "machines")
+	require.NoError(t, err)
+	require.Len(t, machines, 2)
+	require.Equal(t, "a", machines[0].Name())
+	require.Equal(t, "b", machines[1].Name())
+
+	_, err = fsm.LoadFS(all, "broken")
+	require.ErrorContains(t, err, "broken/c.yaml:2:10: ")
+	require.ErrorContains(t, err, "broken/d.yaml is not a regular file")
+	_, err = fsm.LoadFS(all, "empty")
+	require.ErrorContains(t, err, "no machine is here")
+	_, err = fsm.LoadFS(all, "nowhere")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "nowhere")
+	_, err = fsm.LoadFS(all, ".")
+	require.ErrorContains(t, err, "no machine is here")
 }
 
 // The text of an error is enough to find and mend it.

@@ -16,6 +16,10 @@ const (
 )
 
 // Machine is a compiled definition. Its zero value is of no use; see [Parse].
+//
+// A machine from the metadata form has an event transition_to_x for each state x
+// that another leads to. Its title is the state's ("Approved"), or, where the
+// state has none, the event's name.
 type Machine struct {
 	def definition
 }
@@ -30,7 +34,7 @@ type State struct {
 	ID     StateID
 	Name   string
 	Slug   string
-	Title  string
+	Title  string   // as declared, or the name
 	Final  bool     // no normal edge leaves
 	Closed bool     // nothing leaves, ever
 	Entry  []string // checks on every edge that enters
@@ -51,7 +55,7 @@ type Event struct {
 	ID       EventID
 	Name     string
 	Slug     string
-	Title    string
+	Title    string // as declared, or the name
 	Note     NoteMode
 	Input    *Schema // nil: the event takes no form fields
 	Override bool
@@ -146,23 +150,32 @@ func (m *Machine) Edges() []Edge { return m.def.edges }
 // Roles are the declared or named roles, sorted.
 func (m *Machine) Roles() []string { return m.def.roles }
 
-// Create, Read, Explain and FactsEdit say who may do these; see [Access].
-// Defaults: nobody creates; whoever meets any `requires` of the machine reads
-// (Requires is then the union of them, Checks none); interlock:admin explains;
-// nobody edits facts.
-func (m *Machine) Create() Access    { return m.def.create }
-func (m *Machine) Read() Access      { return m.def.read }
-func (m *Machine) Explain() Access   { return m.def.explain }
+// Create says who may create an instance. Default: nobody.
+func (m *Machine) Create() Access { return m.def.create }
+
+// Read says who may see an instance and its history. Default: whoever meets any
+// `requires` of the machine; Requires is then the union of them, without checks.
+func (m *Machine) Read() Access { return m.def.read }
+
+// Explain says who may see how a decision came about. Default: interlock:admin.
+func (m *Machine) Explain() Access { return m.def.explain }
+
+// FactsEdit says who may change facts, and in which states. Default: nobody.
 func (m *Machine) FactsEdit() Access { return m.def.factsEdit }
 
-// FactsSchema and AttrsSchema are nil when the definition declares none: there are then no facts, no attributes.
+// FactsSchema is nil when the definition declares none: there are then no facts.
 func (m *Machine) FactsSchema() *Schema { return m.def.facts }
+
+// AttrsSchema is nil when the definition declares none: policies then read no
+// attributes of actors.
 func (m *Machine) AttrsSchema() *Schema { return m.def.attrs }
 
-// Checks are the names of all conditions that the policy must define as checks
-// (without `$`), and Grants those that stand in `requires` as `$name` (without
-// the `$`); both sorted.
+// Checks are the names of all conditions that the policy must define as checks,
+// sorted.
 func (m *Machine) Checks() []string { return m.def.checks }
+
+// Grants are the names of the conditions that stand in `requires` as `$name`,
+// without the `$`, sorted.
 func (m *Machine) Grants() []string { return m.def.grants }
 
 // Findings are what [Machine.Validate]-time analysis has to say about a

@@ -207,6 +207,11 @@ func TestMetadataForm(t *testing.T) {
 		require.Equal(t, []string{"transition_to_escalated", "transition_to_approved", "transition_to_rejected"}, legal(t, bare, "PENDING"))
 		require.Equal(t, "models.py", bare.Meta()["x-source"])
 		require.Equal(t, "yellow", bare.State(0).Meta["color"])
+
+		approved, _ := bare.EventByName("transition_to_approved")
+		require.Equal(t, "Approved", bare.Event(approved).Title, "the state's title")
+		rejected, _ := bare.EventByName("transition_to_rejected")
+		require.Equal(t, "transition_to_rejected", bare.Event(rejected).Title, "the state has none")
 	})
 }
 

@@ -94,7 +94,7 @@ func (d *decoder) splitMetadataForm(root *node) (head, states *node) {
 }
 
 // metadataEvents makes an event for each state that another leads to, in the
-// order of the states.
+// order of the states. It has the title of the state.
 func (d *decoder) metadataEvents(decl *declaration, states []field, targets [][]ref, moderated map[string]*bool) {
 	incoming := map[string][]transitionDecl{}
 	for i, list := range targets {
@@ -124,13 +124,22 @@ func (d *decoder) metadataEvents(decl *declaration, states []field, targets [][]
 			d.errorf(s.at, "bad_name", "the state's name is too long for the metadata form: its event would be %s, of more than 63 characters", quote(name))
 			continue
 		}
-		decl.events = append(decl.events, eventDecl{ref: ref{name, s.at}, note: NoteOptional, transitions: transitions})
+		decl.events = append(decl.events, eventDecl{ref: ref{name, s.at}, note: NoteOptional, transitions: transitions, meta: arrival(s.meta)})
 	}
 	for _, name := range sortedKeys(incoming) { // targets that are no states
 		for _, t := range incoming[name] {
 			d.undeclaredState(t.to[0], decl)
 		}
 	}
+}
+
+// arrival is the metadata of the event that leads to a state: the state's title,
+// which reads better in a menu than the name of the event.
+func arrival(state Metadata) Metadata {
+	if title, ok := state["title"]; ok {
+		return Metadata{"title": title}
+	}
+	return nil
 }
 
 // fileStem is a file's name without folders and ending.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,8 +42,11 @@ listens on loopback only.`,
 	return cmd
 }
 
-// demoMachines are the example systems of the demonstration.
-var demoMachines = []string{"account", "loan", "moderation"}
+// demoSystems are the examples of the demonstration: the folders of their
+// machines and of their policies.
+var demoSystems = []struct{ machines, policies string }{
+	{"account", "account/policies"}, {"loan", "loan/policies"}, {"moderation/machines", "moderation/policies"},
+}
 
 func (p *program) runDemo(ctx context.Context, listen, data, redisURL, postgresURL string) (err error) {
 	if err := onLoopback(listen); err != nil {
@@ -87,29 +89,28 @@ func onLoopback(listen string) error {
 
 // demoDefinitions are the machines of the examples with their policies.
 func demoDefinitions() ([]*fsm.Machine, interlock.Policy, error) {
-	var machines []*fsm.Machine
+	files := examples.Files()
+	var all []*fsm.Machine
 	rego := map[string]string{}
-	err := fs.WalkDir(examples.Files(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !slices.Contains(demoMachines, strings.Split(name, "/")[0]) {
-			return err
-		}
-		src, err := fs.ReadFile(examples.Files(), name)
+	for _, system := range demoSystems {
+		machines, err := fsm.LoadFS(files, system.machines)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		switch path.Ext(name) {
-		case ".yaml":
-			m, err := fsm.Parse(name, src)
-			if err != nil {
+		all = append(all, machines...)
+		err = fs.WalkDir(files, system.policies, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || path.Ext(name) != ".rego" {
 				return err
 			}
-			machines = append(machines, m)
-		case ".rego":
+			src, err := fs.ReadFile(files, name)
 			rego[name] = string(src)
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
 		}
-		return nil
-	})
-	return machines, policies.Sources(rego), err
+	}
+	return all, policies.Sources(rego), nil
 }
 
 // demoUser is somebody of the demonstration.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"embed"
-	"io/fs"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -28,7 +27,7 @@ type app struct {
 
 // newApp mounts everything. rules is nil for the embedded policies.
 func newApp(db *database, rules interlock.Policy) (*app, error) {
-	machines, err := loadMachines()
+	machines, err := fsm.LoadFS(definitions, "machines")
 	if err != nil {
 		return nil, err
 	}
@@ -41,26 +40,6 @@ func newApp(db *database, rules interlock.Policy) (*app, error) {
 	}
 	a := &app{db: db, users: &directory{db: db.read}, gate: gate, states: states{gate}}
 	return a, a.routes()
-}
-
-func loadMachines() ([]*fsm.Machine, error) {
-	paths, err := fs.Glob(definitions, "machines/*.yaml")
-	if err != nil {
-		return nil, err
-	}
-	var machines []*fsm.Machine
-	for _, path := range paths {
-		text, err := definitions.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		m, err := fsm.Parse(path, text)
-		if err != nil {
-			return nil, err
-		}
-		machines = append(machines, m)
-	}
-	return machines, nil
 }
 
 func (a *app) routes() error {

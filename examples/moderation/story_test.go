@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/policies"
 )
 
@@ -26,7 +27,7 @@ var (
 // TestMachines: five machines, declared by metadata per state; their events
 // come from the metadata.
 func TestMachines(t *testing.T) {
-	machines, err := loadMachines()
+	machines, err := fsm.LoadFS(definitions, "machines")
 	require.NoError(t, err)
 	names := []string{}
 	for _, m := range machines {
@@ -68,7 +69,7 @@ func TestMachines(t *testing.T) {
 
 // TestPolicies runs the Rego tests.
 func TestPolicies(t *testing.T) {
-	machines, err := loadMachines()
+	machines, err := fsm.LoadFS(definitions, "machines")
 	require.NoError(t, err)
 	policies.RunTests(t, "policies", machines...)
 }
