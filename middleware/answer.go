@@ -15,18 +15,38 @@ import (
 
 const jsonType = "application/json; charset=utf-8"
 
+// kindOfAnswer is what has happened: nothing, an event, a creation.
+type kindOfAnswer int
+
+const (
+	wouldBe kindOfAnswer = iota
+	fired
+	created
+)
+
+func eventAnswer(dryRun bool) kindOfAnswer {
+	if dryRun {
+		return wouldBe
+	}
+	return fired
+}
+
 // answer is said after the commit: whatever fails here, it has happened, and
 // the answer must not deny it.
-func (il *Interlock) answer(c *gin.Context, res interlock.Result, value any, dryRun bool) {
+func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Result, value any) {
 	t := res.Transition
-	c.Header("Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
 	c.Header("Interlock-Revision", t.Revision)
 	c.Header("Cache-Control", "no-store")
-	if dryRun {
+	if kind == wouldBe {
 		writeJSON(c, http.StatusOK, jsonType, viewInstance(res.Instance))
 		return
 	}
 	c.Header("Interlock-Transition", t.ID)
+	c.Header("Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
+	status := http.StatusOK
+	if kind == created {
+		status = http.StatusCreated
+	}
 	if value == nil && il.cfg.Represent != nil {
 		v, err := il.cfg.Represent(c, res.Instance)
 		if c.Writer.Written() {
@@ -42,11 +62,11 @@ func (il *Interlock) answer(c *gin.Context, res interlock.Result, value any, dry
 		if b, err := json.Marshal(value); err != nil {
 			il.afterCommit(c, t, err)
 		} else {
-			c.Data(http.StatusOK, jsonType, b)
+			c.Data(status, jsonType, b)
 			return
 		}
 	}
-	writeJSON(c, http.StatusOK, jsonType, viewInstance(res.Instance))
+	writeJSON(c, status, jsonType, viewInstance(res.Instance))
 }
 
 func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err error) {

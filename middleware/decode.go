@@ -47,7 +47,7 @@ func decode(c *gin.Context, v any, optional bool) (bool, error) {
 	if err := checkShape(body); err != nil {
 		return false, err
 	}
-	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true), exactNumbers); err != nil {
+	if err := json.Unmarshal(body, v, strict); err != nil {
 		return false, misfit(err)
 	}
 	return true, nil
@@ -110,6 +110,8 @@ func checkShape(body []byte) error {
 		}
 	}
 }
+
+var strict = json.JoinOptions(json.RejectUnknownMembers(true), exactNumbers)
 
 var exactNumbers = json.WithUnmarshalers(json.UnmarshalFromFunc(func(dec *jsontext.Decoder, v *any) error {
 	if dec.PeekKind() != '0' {

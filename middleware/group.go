@@ -121,18 +121,24 @@ func (g *Group) check(method, full string, handlers []gin.HandlerFunc) error {
 		return errors.New("a handler is missing")
 	}
 	chain := append(slices.Clip(g.rg.Handlers), handlers...)
-	gated := false
+	passes := false
 	var wrong []error
 	for i, h := range chain {
 		s, ours := g.il.specOf(h)
 		if !ours {
 			continue
 		}
-		gated = gated || s.kind != reads
+		passes = passes || s.kind != reads
+		if s.kind == fires && s.il == g.il {
+			g.il.mu.Lock()
+			g.il.firing = append(g.il.firing, firing{g.machine, s.event, s.does, method + " " + full})
+			g.il.mu.Unlock()
+		}
 		wrong = append(wrong, g.checkHandler(s, method, full, i == len(chain)-1))
 	}
-	if !safe(method) && !gated {
-		wrong = append(wrong, errors.New("it may change something and never passes the gate; add Fire, FireEvent, Do or Check, or Ungated with the reason"))
+	if !safe(method) && !passes {
+		wrong = append(wrong, errors.New("it may change something and never passes the gate; "+
+			"add Fire, FireEvent, Do, Create or Check, Gated where the handler asks the gate itself, or Ungated with the reason"))
 	}
 	return errors.Join(wrong...)
 }
@@ -141,13 +147,22 @@ func (g *Group) checkHandler(s spec, method, full string, last bool) error {
 	if s.il != g.il {
 		return errors.New("a handler of another Interlock")
 	}
-	if s.kind == ungated {
+	if s.wrong != nil {
+		return s.wrong
+	}
+	if s.kind == gated || s.kind == ungated {
 		if strings.TrimSpace(s.why) == "" {
-			return errors.New("Ungated takes the reason")
+			return errors.New("Gated and Ungated take the reason")
 		}
 		return nil
 	}
 	var wrong []error
+	if s.kind == creates {
+		if safe(method) {
+			return errors.New("nothing is created by a method that only reads; use POST")
+		}
+		return nil
+	}
 	if !slices.Contains(strings.Split(full, "/"), ":"+g.il.cfg.Param) {
 		wrong = append(wrong, fmt.Errorf("no :%s in the path, which instance is it about? (Config.Param)", g.il.cfg.Param))
 	}

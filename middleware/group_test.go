@@ -32,14 +32,22 @@ func TestRoutesThatNeverPassTheGate(t *testing.T) {
 		"wrapped":               {func(a *app, g *Group) { h := a.il.Fire(); g.POST("/x", func(c *gin.Context) { h(c) }) }, "POST", "/docs/d1/x", "never passes the gate"},
 		"no handler":            {func(_ *app, g *Group) { g.POST("/x") }, "POST", "/docs/d1/x", "a handler is missing"},
 		"nil handler":           {func(_ *app, g *Group) { g.POST("/x", nil) }, "POST", "/docs/d1/x", "a handler is missing"},
-		"no reason":             {func(a *app, g *Group) { g.POST("/x", a.il.Ungated(" "), write) }, "POST", "/docs/d1/x", "Ungated takes the reason"},
+		"no reason":             {func(a *app, g *Group) { g.POST("/x", a.il.Ungated(" "), write) }, "POST", "/docs/d1/x", "Gated and Ungated take the reason"},
+		"no reason of its own":  {func(a *app, g *Group) { g.POST("/x", a.il.Gated(""), write) }, "POST", "/docs/d1/x", "Gated and Ungated take the reason"},
 		"unknown event":         {func(a *app, g *Group) { g.POST("/x", a.il.FireEvent("explode")) }, "POST", "/docs/d1/x", `no event "explode"; it has send, touch, finish, route`},
 		"unknown event of Do":   {func(a *app, g *Group) { g.POST("/x", Do(a.il, "Send", noop)) }, "POST", "/docs/d1/x", `no event "Send"`},
 		"check with a note":     {func(a *app, g *Group) { g.PUT("/x", a.il.Check("finish"), write) }, "PUT", "/docs/d1/x", "takes a note"},
 		"check of nothing":      {func(a *app, g *Group) { g.PUT("/x", write, a.il.Check("touch")) }, "PUT", "/docs/d1/x", "nothing follows it"},
 		"fired by GET":          {func(a *app, g *Group) { g.GET("/x", a.il.FireEvent("send")) }, "GET", "/docs/d1/x", "use POST"},
 		"done by HEAD":          {func(a *app, g *Group) { g.HEAD("/x", Do(a.il, "send", noop)) }, "HEAD", "/docs/d1/x", "use POST"},
-		"another's handler":     {func(a *app, g *Group) { g.POST("/x", New(a.gate, Config{Actor: whoIs}).Fire()) }, "POST", "/docs/d1/x", "another Interlock"},
+		"created by GET":        {func(a *app, g *Group) { g.GET("/x", a.il.Create()) }, "GET", "/docs/d1/x", "use POST"},
+		"body of a creation": {func(a *app, g *Group) {
+			g.POST("/x", CreateWith(a.il, func(context.Context, *sql.Tx, interlock.Transition, string) (any, error) {
+				reached = true
+				return nil, nil
+			}))
+		}, "POST", "/docs/d1/x", "a string can't take; give a struct or a map"},
+		"another's handler": {func(a *app, g *Group) { g.POST("/x", New(a.gate, Config{Actor: whoIs}).Fire()) }, "POST", "/docs/d1/x", "another Interlock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reached = false

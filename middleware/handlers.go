@@ -13,43 +13,46 @@ import (
 )
 
 // Fire fires the event that the body names, {"event", "to"?, "note"?, "input"?},
-// and answers after the commit. `?dry_run=true` only decides.
+// and answers after the commit. `?dry_run=true` only decides. It never walks
+// around the side effects of a [Do]: an event that a Do of the same machine does
+// by name is refused, 409 other_route, with the route where it is done; beside a
+// Do of all events Fire is an error of [Interlock.Validate].
 func (il *Interlock) Fire() gin.HandlerFunc {
-	return il.handler(spec{kind: fires}, func(c *gin.Context, g *Group, actor interlock.Actor) {
-		il.fire(c, g, actor, "")
-	})
+	return il.FireEvent("")
 }
 
 // FireEvent fires this event; the body is {"to"?, "note"?, "input"?} or empty.
-// With event "" it is Fire.
+// With event "" it is Fire. Beside a [Do] of the event it is an error of
+// [Interlock.Validate].
 func (il *Interlock) FireEvent(event string) gin.HandlerFunc {
-	return il.handler(spec{kind: fires, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
-		il.fire(c, g, actor, event)
+	s := spec{kind: fires, event: event}
+	return il.handler(s, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		req, err := il.request(c, g, s)
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		res, err := il.gate.Fire(c.Request.Context(), actor, req)
+		if err != nil {
+			WriteProblem(c, err)
+			return
+		}
+		il.answer(c, eventAnswer(req.DryRun), res, nil)
 	})
 }
 
-func (il *Interlock) fire(c *gin.Context, g *Group, actor interlock.Actor, event string) {
-	req, err := il.request(c, g, event)
-	if err != nil {
-		WriteProblem(c, err)
-		return
-	}
-	res, err := il.gate.Fire(c.Request.Context(), actor, req)
-	if err != nil {
-		WriteProblem(c, err)
-		return
-	}
-	il.answer(c, res, nil, req.DryRun)
-}
-
 // Do fires the event with the application's own writes in the same transaction:
-// see [interlock.Do]. The body is that of FireEvent; with event "" it is that of
-// Fire, and names the event. The answer, after the
+// see [interlock.Do]. The body is that of FireEvent. The answer, after the
 // commit, is the handler's value, or what Fire answers when that is nil. The
 // handler's error rolls back: a [*Problem] is answered as it says, others by 500.
+//
+// With event "" the body is that of Fire, and names any event that no other Do
+// of the machine does by name. Writes that hang on a target rather than on an
+// event belong there, looking at t.To: an override, too, may lead into approved.
 func Do[Tx any](il *Interlock, event string, handler func(context.Context, Tx, interlock.Transition) (any, error)) gin.HandlerFunc {
-	return il.handler(spec{kind: fires, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
-		req, err := il.request(c, g, event)
+	s := spec{kind: fires, event: event, does: true}
+	return il.handler(s, func(c *gin.Context, g *Group, actor interlock.Actor) {
+		req, err := il.request(c, g, s)
 		if err != nil {
 			WriteProblem(c, err)
 			return
@@ -59,7 +62,7 @@ func Do[Tx any](il *Interlock, event string, handler func(context.Context, Tx, i
 			WriteProblem(c, err)
 			return
 		}
-		il.answer(c, res, value, req.DryRun)
+		il.answer(c, eventAnswer(req.DryRun), res, value)
 	})
 }
 
@@ -78,6 +81,12 @@ func (il *Interlock) Check(event string) gin.HandlerFunc {
 			WriteProblem(c, err)
 		}
 	})
+}
+
+// Gated marks a route whose own handler asks the gate (by [interlock.Do], say),
+// and why it does so itself. Like Ungated, it asks nothing: the handler must.
+func (il *Interlock) Gated(why string) gin.HandlerFunc {
+	return il.handler(spec{kind: gated, why: why}, nil)
 }
 
 // Ungated marks a route that changes nothing that the machine guards, and why.
@@ -156,29 +165,40 @@ func (il *Interlock) History() gin.HandlerFunc {
 func (il *Interlock) ref(c *gin.Context, g *Group) (interlock.Ref, error) {
 	id := c.Param(il.cfg.Param)
 	if !interlock.ValidID(id) {
-		return interlock.Ref{}, &interlock.Refusal{
-			Stage: interlock.StageInput, Code: "id_invalid",
-			Message: "An id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit.",
-		}
+		return interlock.Ref{}, badID()
 	}
 	return interlock.Ref{Machine: g.machine, ID: id}, nil
+}
+
+func badID() error {
+	return &interlock.Refusal{
+		Stage: interlock.StageInput, Code: "id_invalid",
+		Message: "An id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit.",
+	}
 }
 
 // conditions would have to hold in the commit, which doesn't know them: who
 // sends one must not believe that it did.
 var conditions = []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "Idempotency-Key"}
 
-// request reads what is asked; event is "" when the body names it.
-func (il *Interlock) request(c *gin.Context, g *Group, event string) (interlock.Request, error) {
+func unconditional(c *gin.Context) error {
+	for _, name := range conditions {
+		if len(c.Request.Header.Values(name)) > 0 {
+			return &Problem{Code: codeMalformed, Detail: name + " is not supported here, and would not hold."}
+		}
+	}
+	return nil
+}
+
+// request reads what is asked of a handler that fires.
+func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Request, error) {
 	ref, err := il.ref(c, g)
 	if err != nil {
 		return interlock.Request{}, err
 	}
-	req := interlock.Request{Machine: ref.Machine, ID: ref.ID, Event: event, RequestID: traceID(c)}
-	for _, name := range conditions {
-		if len(c.Request.Header.Values(name)) > 0 {
-			return req, &Problem{Code: codeMalformed, Detail: name + " is not supported here, and would not hold."}
-		}
+	req := interlock.Request{Machine: ref.Machine, ID: ref.ID, Event: s.event, RequestID: traceID(c)}
+	if err = unconditional(c); err != nil {
+		return req, err
 	}
 	if req.DryRun, err = flag(c, "dry_run", false); err != nil {
 		return req, err
@@ -188,7 +208,7 @@ func (il *Interlock) request(c *gin.Context, g *Group, event string) (interlock.
 		Note  string         `json:"note"`
 		Input map[string]any `json:"input"`
 	}
-	if event != "" {
+	if s.event != "" {
 		_, err = decode(c, &body, true)
 	} else {
 		var named struct {
@@ -204,6 +224,9 @@ func (il *Interlock) request(c *gin.Context, g *Group, event string) (interlock.
 		req.Event, body.To, body.Note, body.Input = named.Event, named.To, named.Note, named.Input
 	}
 	req.To, req.Note, req.Input = body.To, body.Note, body.Input
+	if err == nil {
+		err = il.refuseElsewhere(g.machine, req.Event, s)
+	}
 	return req, err
 }
 

@@ -43,7 +43,6 @@ func TestDoIsOneTransaction(t *testing.T) {
 		}
 		return nil, nil
 	}))
-	docs.POST("/actions", Do(a.il, "", func(_ context.Context, _ *sql.Tx, tr interlock.Transition) (any, error) { return tr.Event, nil }))
 	docs.POST("/touch", Do(a.il, "touch", func(context.Context, int, interlock.Transition) (any, error) { return nil, nil }))
 	require.NoError(t, a.il.Validate())
 	letters := func() (n int) {
@@ -68,8 +67,6 @@ func TestDoIsOneTransaction(t *testing.T) {
 	is(t, a.ask("POST", "/docs/d1/send", "ann reader", ""), 403, "denied")
 	is(t, a.ask("POST", "/docs/d1/send?dry_run=true", "ann writer", ""), 200, "")
 	assert.Equal(t, 3, calls, "refused and dry runs don't reach the handler")
-
-	assert.Equal(t, `"touch"`, a.ask("POST", "/docs/d1/actions", "ann writer", `{"event":"touch"}`).Body.String())
 
 	outcome = "unencodable"
 	body := is(t, a.ask("POST", "/docs/d1/send", "ann writer", ""), 200, "")

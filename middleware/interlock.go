@@ -20,7 +20,7 @@ type Config struct {
 	// says. It is asked once a request.
 	Actor func(*gin.Context) (interlock.Actor, error)
 
-	// Represent makes the body that answers an event, so that it is just what the
+	// Represent makes the body that answers an event or a creation, so that it is just what the
 	// application's own read returns; nil, or a nil value: the instance. It is
 	// asked after the commit: on its error the instance is the answer, since what
 	// happened has happened, and the error goes to the log.
@@ -53,6 +53,7 @@ type Interlock struct {
 	mu     sync.Mutex
 	wrong  []error
 	routes map[route]bool
+	firing []firing
 	bases  []string
 }
 
@@ -65,7 +66,7 @@ type (
 )
 
 // New mounts the gate. It never fails: what is wrong is told by
-// [Interlock.Validate], and until that is mended the routes concerned answer 500.
+// [Interlock.Validate], and until that is mended the routes concerned refuse.
 func New(gate *interlock.Gate, cfg Config) *Interlock {
 	il := &Interlock{gate: gate, cfg: cfg, routes: map[route]bool{}}
 	if cfg.Param == "" {
@@ -99,6 +100,7 @@ func (il *Interlock) Validate(routes ...gin.RouteInfo) error {
 	il.mu.Lock()
 	defer il.mu.Unlock()
 	wrong := append([]error{il.broken}, il.wrong...)
+	wrong = append(wrong, il.walksAround()...)
 	for _, r := range routes {
 		if safe(r.Method) || il.routes[route{r.Method, r.Path}] {
 			continue
@@ -196,7 +198,9 @@ type spec struct {
 	il    *Interlock
 	kind  kindOfHandler
 	event string // "" when the request names it
-	why   string // of Ungated
+	does  bool   // fires by Do
+	why   string // of Gated and Ungated
+	wrong error  // of its making
 }
 
 type kindOfHandler int
@@ -204,7 +208,9 @@ type kindOfHandler int
 const (
 	reads kindOfHandler = iota
 	fires
+	creates
 	checks
+	gated
 	ungated
 )
 
@@ -226,7 +232,7 @@ func (il *Interlock) handler(s spec, serve func(*gin.Context, *Group, interlock.
 			WriteProblem(c, misconfigured(errors.Join(il.broken, fmt.Errorf("%s: a handler of the gate outside of a Group of the same Interlock", c.FullPath()))))
 			return
 		}
-		if s.kind == ungated || s.kind == checks && il.skips(c) {
+		if s.kind == gated || s.kind == ungated || s.kind == checks && il.skips(c) {
 			return
 		}
 		if actor, ok := il.identify(c); ok {

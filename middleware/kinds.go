@@ -15,6 +15,7 @@ const (
 	codeTimeout       = "timeout"
 	codeInternal      = "internal"
 	codeMisconfigured = "misconfigured"
+	codeOtherRoute    = "other_route"
 )
 
 type kind struct {
@@ -44,6 +45,7 @@ var kinds = []kind{
 	{"illegal_event", interlock.StageGraph, 409, "Not legal from this state", "The event doesn't leave the state that the instance is in; legal_events do."},
 	{"unknown_event", interlock.StageGraph, 409, "No such event", "The machine has no such event; legal_events leave this state."},
 	{"undeclared_target", interlock.StageGraph, 409, "No such target", "The event doesn't lead from here to that state."},
+	{codeOtherRoute, "", 409, "Done at another route", "The application does more than the event alone, at a route of its own; detail says which."},
 	{"facts_locked", interlock.StageGraph, 409, "Facts are locked", "Facts can't be edited in this state."},
 	{"state_changed", interlock.StageConflict, 409, "Changed meanwhile", "Somebody else was faster; state and version are as they stand now."},
 	{"exists", interlock.StageConflict, 409, "Exists", "There is an instance of this id already."},

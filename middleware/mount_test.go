@@ -28,7 +28,7 @@ machine: doc
 initial: draft
 roles: {boss: [writer], writer: [reader]}
 facts: {schema: {type: object, properties: {pages: {type: integer}}}}
-create: {requires: [system]}
+create: {requires: [writer, system]}
 read: {requires: [reader]}
 states: {draft: {}, sent: {}, done: {closed: true}}
 events:
@@ -170,7 +170,8 @@ func TestAnswersOfTheMount(t *testing.T) {
 		{"dry run misspelt", "POST", "/docs/d1/send?dry_run=1", "ann writer", "", 400, "malformed"},
 		{"dry run twice", "POST", "/docs/d1/send?dry_run=true&dry_run=false", "ann writer", "", 400, "malformed"},
 		{"role", "POST", "/docs/d1/actions", "ann reader", `{"event":"send"}`, 403, "denied"},
-		{"illegal", "POST", "/docs/d1/actions", "ann boss", `{"event":"finish","note":"x"}`, 409, "illegal_event"},
+		{"illegal", "POST", "/docs/d1/actions", "ann boss", `{"event":"route","to":"draft"}`, 409, "illegal_event"},
+		{"done elsewhere", "POST", "/docs/d1/actions", "ann boss", `{"event":"finish","note":"x"}`, 409, "other_route"},
 		{"unknown event", "POST", "/docs/d1/actions", "ann boss", `{"event":"explode"}`, 409, "unknown_event"},
 		{"input", "POST", "/docs/d1/actions", "ann writer", `{"event":"send","input":{"copies":"two"}}`, 422, "input_invalid"},
 		{"menu of nothing", "GET", "/docs/d2/actions", "ann writer", "", 404, "not_found"},
@@ -192,6 +193,8 @@ func TestAnswersOfTheMount(t *testing.T) {
 		})
 	}
 	assert.Equal(t, "draft", a.state(), "refusals changed something")
+	assert.Equal(t, 1, strings.Count(a.log.String(), "\n"), "what is the caller's fault is not logged: "+a.log.String())
+	assert.Contains(t, a.log.String(), "code=login_down")
 	for _, header := range conditions {
 		w := a.ask("POST", "/docs/d1/send", "ann writer", "", header, `"1"`)
 		assert.Contains(t, is(t, w, 400, "malformed")["detail"], header)
@@ -205,6 +208,8 @@ func TestFireAnswersAfterTheCommit(t *testing.T) {
 	assert.Equal(t, "sent", body["state"])
 	assert.EqualValues(t, 2, body["version"])
 	assert.Empty(t, w.Header().Get("Interlock-Transition"))
+	assert.Empty(t, w.Header().Get("Interlock-Sequence"), "nothing was committed that could be counted")
+	assert.NotEmpty(t, w.Header().Get("Interlock-Revision"))
 	assert.Equal(t, "draft", a.state())
 
 	w = a.ask("POST", "/docs/d1/send", "ann writer", "", "X-Request-ID", "r1")

@@ -34,9 +34,9 @@ type Problem struct {
 	Version     int64              `json:"version,omitempty"`
 
 	PolicyRevision string `json:"policy_revision,omitempty"`
-	TraceID        string `json:"trace_id,omitempty"` // stands in the log beside the cause
+	TraceID        string `json:"trace_id,omitempty"` // stands beside the cause where that is logged
 
-	Cause error `json:"-"` // for c.Errors and the log, never for the caller
+	Cause error `json:"-"` // for c.Errors, and the log where Status is 500 or more; never for the caller
 }
 
 func (p *Problem) Error() string {
@@ -69,7 +69,8 @@ func Problems() []Problem {
 // WriteProblem answers any error and aborts the chain. A [*Problem] is answered
 // as it says, an [*interlock.Refusal] by its stage and code, everything else by
 // 500 without a word of the error. The error goes to c.Errors, and to the log
-// when it is the server's fault. It writes nothing when an answer has begun.
+// when it is the server's fault: status 500 or more. It writes nothing when an
+// answer has begun.
 func WriteProblem(c *gin.Context, err error) {
 	c.Abort()
 	s := settingsOf(c)
@@ -83,7 +84,7 @@ func WriteProblem(c *gin.Context, err error) {
 	}
 	_ = c.Error(err)
 	p.complete(c, s)
-	if p.Status >= 500 || p.Cause != nil {
+	if p.Status >= 500 {
 		s.logProblem(c, p, err)
 	}
 	if c.Writer.Written() {
@@ -190,16 +191,12 @@ func (p *Problem) complete(c *gin.Context, s *settings) {
 }
 
 func (s *settings) logProblem(c *gin.Context, p *Problem, err error) {
-	level := slog.LevelWarn
-	if p.Status >= 500 {
-		level = slog.LevelError
-	}
 	ctx := context.Background()
 	method := ""
 	if c.Request != nil {
 		ctx, method = c.Request.Context(), c.Request.Method
 	}
-	s.log().LogAttrs(ctx, level, "request failed",
+	s.log().LogAttrs(ctx, slog.LevelError, "request failed",
 		slog.String("code", p.Code), slog.Int("status", p.Status), slog.String("method", method),
 		slog.String("route", c.FullPath()), slog.String("trace_id", p.TraceID), slog.String("error", err.Error()))
 }
