@@ -37,6 +37,7 @@ func TestNothingWalksAroundDo(t *testing.T) {
 	assert.EqualValues(t, 1, i.Version)
 	assert.Equal(t, "one", is(t, a.ask("POST", "/docs/d1/office/touch", "ann writer", ""), 200, "")["did"])
 	assert.Equal(t, "two", is(t, a.ask("PUT", "/desk/d1/touch", "ann writer", ""), 200, "")["did"])
+	a.il.firing = append(a.il.firing, firing{machine: "letter", event: "send", does: true, at: "POST /letters/:id/send"})
 	is(t, a.ask("POST", "/docs/d1/actions", "ann writer", `{"event":"send"}`), 200, "")
 }
 
