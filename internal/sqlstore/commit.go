@@ -1,18 +1,12 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/interlock-go/interlock"
 )
-
-const checkActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2 AND version = $3 AND content_digest = $4 FOR_SHARE`
-
-const noActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2`
 
 const checkStoreSQL = `SELECT 1 FROM il.store WHERE epoch = $1 FOR_SHARE`
 
@@ -28,29 +22,7 @@ const updateInstanceSQL = `UPDATE il.instance SET state = $4, version = $5, fact
 	created_by = $11, created_at = $12, since = $13, updated_at = $14, head = $15, content_digest = $16
 	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $17 AND state = $18 AND content_digest = $19 AND head = $20`
 
-const insertActorSQL = `INSERT INTO il.actor (tenant, id, person, active, attrs, grants, version, head, content_digest, admin)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-	ON CONFLICT (tenant, id) DO NOTHING`
-
-const updateActorSQL = `UPDATE il.actor SET person = $3, active = $4, attrs = $5, grants = $6, version = $7, head = $8, content_digest = $9, admin = $10
-	WHERE tenant = $1 AND id = $2 AND version = $11 AND content_digest = $12 AND head = $13`
-
 const anyAdminSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND admin AND active LIMIT 1`
-
-const insertHistorySQL = `INSERT INTO il.history (tenant, machine, instance, seq, id, event, from_state, to_state, override,
-	actor, person, on_behalf_of, on_behalf_of_person, time_us, revision, hash, prev, bytes, has_texts)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
-
-const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, note, input, facts, salt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-
-const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
-
-// An expired key is free again, by the clock that made its time.
-const putKeySQL = `INSERT INTO il.idempotency AS k (tenant, actor, key, fingerprint, machine, instance, seq, expires)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-	ON CONFLICT (tenant, actor, key) DO UPDATE SET fingerprint = excluded.fingerprint, machine = excluded.machine,
-		instance = excluded.instance, seq = excluded.seq, expires = excluded.expires
-	WHERE k.expires <= $9`
 
 // tenantOf is the commit's tenant; every actor of it belongs there.
 func tenantOf(c *interlock.Commit) string {
@@ -187,112 +159,6 @@ func exists(ctx context.Context, c Conn, query string, args ...any) (bool, error
 	return one(ctx, c, query, args, &x)
 }
 
-// applyActors checks the actors that the decision saw and writes those that
-// change, all in one order.
-func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit) error {
-	tenant := tenantOf(c)
-	if c.KeepAdmin {
-		// Two administrators who each remove the other would each see one left.
-		if err := s.lockText(ctx, tx, s.d.LockTx, "admins of "+tenant); err != nil {
-			return err
-		}
-	}
-	checks := slices.Clone(c.Actors)
-	if a := c.Actor; a != nil {
-		i, found := slices.BinarySearchFunc(checks, a.Next.ID, func(k interlock.ActorCheck, id string) int {
-			switch {
-			case k.ID < id:
-				return -1
-			case k.ID > id:
-				return 1
-			}
-			return 0
-		})
-		switch {
-		case !found:
-			checks = slices.Insert(checks, i, interlock.ActorCheck{ID: a.Next.ID, Version: a.PrevVersion, Digest: a.PrevDigest, Change: a})
-		case checks[i].Change != nil:
-			return fmt.Errorf("commit: actor %q is changed twice", a.Next.ID)
-		case checks[i].Version != a.PrevVersion || !bytes.Equal(checks[i].Digest, a.PrevDigest):
-			return interlock.ErrStale
-		default:
-			checks[i].Change = a
-		}
-	}
-	for _, k := range checks {
-		if err := s.applyActor(ctx, tx, tenant, k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) applyActor(ctx context.Context, tx Conn, tenant string, k interlock.ActorCheck) error {
-	switch {
-	case k.Change != nil:
-		if k.Change.PrevVersion > 0 && !bytes.Equal(k.Digest, k.Change.PrevDigest) {
-			return interlock.ErrStale
-		}
-		return s.putActor(ctx, tx, k.Change)
-	case k.Version > 0:
-		found, err := exists(ctx, tx, s.q.checkActor, tenant, k.ID, k.Version, bytesOf(k.Digest))
-		if err != nil || !found {
-			return stale(err, interlock.ErrStale)
-		}
-		return nil
-	default:
-		// No row can be locked: who makes one takes the same lock alone.
-		if err := s.lockText(ctx, tx, s.d.LockTxShared, "actor "+tenant+" "+k.ID); err != nil {
-			return err
-		}
-		found, err := exists(ctx, tx, s.q.noActor, tenant, k.ID)
-		if err != nil || found {
-			return stale(err, interlock.ErrStale)
-		}
-		return nil
-	}
-}
-
-func (s *Store) lockText(ctx context.Context, tx Conn, query, text string) error {
-	if query == "" {
-		return nil
-	}
-	_, err := tx.Exec(ctx, query, text)
-	return err
-}
-
-func (s *Store) putActor(ctx context.Context, tx Conn, a *interlock.ActorChange) error {
-	n := &a.Next
-	attrs, err := encodeMap(n.Attrs)
-	if err != nil {
-		return fmt.Errorf("attributes of actor %s: %w", n.ID, err)
-	}
-	grants := n.Grants
-	if grants == nil {
-		grants = []interlock.Grant{}
-	}
-	held, err := Encode(grants)
-	if err != nil {
-		return fmt.Errorf("grants of actor %s: %w", n.ID, err)
-	}
-	admin := slices.ContainsFunc(grants, func(g interlock.Grant) bool {
-		return g.Role == interlock.AdminRole && g.Scope == interlock.Scope{}
-	})
-	args := []any{n.Tenant, n.ID, n.Person, n.Active, attrs, held, n.Version, bytesOf(n.Head), bytesOf(a.NextDigest), admin}
-	query := s.q.insertActor
-	if a.PrevVersion > 0 {
-		query = s.q.updateActor
-		args = append(args, a.PrevVersion, bytesOf(a.PrevDigest), bytesOf(a.PrevHead))
-	} else if err := s.lockText(ctx, tx, s.d.LockTx, "actor "+n.Tenant+" "+n.ID); err != nil {
-		return err
-	}
-	rows, err := tx.Exec(ctx, query, args...)
-	if err != nil || rows == 0 {
-		return stale(err, interlock.ErrStale)
-	}
-	return nil
-}
-
 // checkRules holds the epoch and the revision until the end of the transaction.
 func (s *Store) checkRules(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if c.Revision.Machine != "" {
@@ -380,72 +246,4 @@ func (s *Store) applyBound(ctx context.Context, tx Conn, c *interlock.Commit) er
 		return fmt.Errorf("set %s of table %s: %d rows have the id %s; it must be unique", b.State, b.Table, rows, n.ID)
 	}
 	return nil
-}
-
-// appendRows writes what is only ever added.
-func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) error {
-	for _, k := range c.Actors {
-		if k.Change != nil {
-			if err := s.putRecord(ctx, tx, &k.Change.Record); err != nil {
-				return err
-			}
-		}
-	}
-	rec := recordOf(c)
-	if err := s.putRecord(ctx, tx, rec); err != nil {
-		return err
-	}
-	if k := c.Idempotency; k != nil {
-		rows, err := tx.Exec(ctx, s.q.putKey, k.Tenant, k.Actor, k.Key, bytesOf(k.Fingerprint), k.Machine, k.Instance, k.Seq, micros(k.Expires), micros(rec.Time))
-		if err != nil || rows == 0 {
-			return stale(err, interlock.ErrKeyUsed)
-		}
-	}
-	if c.Outbox != nil {
-		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, c.Outbox); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// hasTexts tells whether anything of a record can be erased.
-func hasTexts(r *interlock.Record) bool {
-	return r.Note != "" || r.Input != nil || r.Facts != nil || len(r.Salt) > 0
-}
-
-// RecordArgs are the parameters of insertHistory.
-func RecordArgs(r *interlock.Record) []any {
-	return []any{r.Tenant, r.Machine, r.Instance, r.Seq, r.ID, r.Event, r.From, r.To, r.Override,
-		r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, micros(r.Time), r.Revision, bytesOf(r.Hash), bytesOf(r.Prev), bytesOf(r.Bytes), hasTexts(r)}
-}
-
-// TextArgs are the note, the input ("" for none), the facts ("" for none) and the salt.
-func TextArgs(r *interlock.Record) (note, input, facts string, salt []byte, err error) {
-	if r.Input != nil {
-		if input, err = Encode(r.Input); err != nil {
-			return "", "", "", nil, fmt.Errorf("input: %w", err)
-		}
-	}
-	if r.Facts != nil {
-		if facts, err = Encode(r.Facts); err != nil {
-			return "", "", "", nil, fmt.Errorf("facts: %w", err)
-		}
-	}
-	return r.Note, input, facts, bytesOf(r.Salt), nil
-}
-
-func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
-	if _, err := tx.Exec(ctx, s.q.insertHistory, RecordArgs(r)...); err != nil {
-		return fmt.Errorf("history of %s/%s, row %d: %w", r.Machine, r.Instance, r.Seq, err)
-	}
-	if !hasTexts(r) {
-		return nil
-	}
-	note, input, facts, salt, err := TextArgs(r)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, facts, salt)
-	return err
 }

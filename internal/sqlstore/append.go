@@ -1,0 +1,91 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/interlock-go/interlock"
+)
+
+const insertHistorySQL = `INSERT INTO il.history (tenant, machine, instance, seq, id, event, from_state, to_state, override,
+	actor, person, on_behalf_of, on_behalf_of_person, time_us, revision, hash, prev, bytes, has_texts)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
+
+const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, note, input, facts, salt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
+
+// An expired key is free again, by the clock that made its time.
+const putKeySQL = `INSERT INTO il.idempotency AS k (tenant, actor, key, fingerprint, machine, instance, seq, expires)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	ON CONFLICT (tenant, actor, key) DO UPDATE SET fingerprint = excluded.fingerprint, machine = excluded.machine,
+		instance = excluded.instance, seq = excluded.seq, expires = excluded.expires
+	WHERE k.expires <= $9`
+
+// appendRows writes what is only ever added.
+func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	for _, k := range c.Actors {
+		if k.Change != nil {
+			if err := s.putRecord(ctx, tx, &k.Change.Record); err != nil {
+				return err
+			}
+		}
+	}
+	rec := recordOf(c)
+	if err := s.putRecord(ctx, tx, rec); err != nil {
+		return err
+	}
+	if k := c.Idempotency; k != nil {
+		rows, err := tx.Exec(ctx, s.q.putKey, k.Tenant, k.Actor, k.Key, bytesOf(k.Fingerprint), k.Machine, k.Instance, k.Seq, micros(k.Expires), micros(rec.Time))
+		if err != nil || rows == 0 {
+			return stale(err, interlock.ErrKeyUsed)
+		}
+	}
+	if c.Outbox != nil {
+		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, c.Outbox); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasTexts tells whether anything of a record can be erased.
+func hasTexts(r *interlock.Record) bool {
+	return r.Note != "" || r.Input != nil || r.Facts != nil || len(r.Salt) > 0
+}
+
+// RecordArgs are the parameters of insertHistory.
+func RecordArgs(r *interlock.Record) []any {
+	return []any{r.Tenant, r.Machine, r.Instance, r.Seq, r.ID, r.Event, r.From, r.To, r.Override,
+		r.Actor, r.Person, r.OnBehalfOf, r.OnBehalfOfPerson, micros(r.Time), r.Revision, bytesOf(r.Hash), bytesOf(r.Prev), bytesOf(r.Bytes), hasTexts(r)}
+}
+
+// TextArgs are the note, the input ("" for none), the facts ("" for none) and the salt.
+func TextArgs(r *interlock.Record) (note, input, facts string, salt []byte, err error) {
+	if r.Input != nil {
+		if input, err = Encode(r.Input); err != nil {
+			return "", "", "", nil, fmt.Errorf("input: %w", err)
+		}
+	}
+	if r.Facts != nil {
+		if facts, err = Encode(r.Facts); err != nil {
+			return "", "", "", nil, fmt.Errorf("facts: %w", err)
+		}
+	}
+	return r.Note, input, facts, bytesOf(r.Salt), nil
+}
+
+func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
+	if _, err := tx.Exec(ctx, s.q.insertHistory, RecordArgs(r)...); err != nil {
+		return fmt.Errorf("history of %s/%s, row %d: %w", r.Machine, r.Instance, r.Seq, err)
+	}
+	if !hasTexts(r) {
+		return nil
+	}
+	note, input, facts, salt, err := TextArgs(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, facts, salt)
+	return err
+}
