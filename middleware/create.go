@@ -104,7 +104,7 @@ func creation(il *Interlock, c *gin.Context, g *Group, other any) (interlock.Cre
 // decodeParts reads the members of these names into v and all others into other.
 func decodeParts(c *gin.Context, names []string, v, other any) error {
 	var rest map[string]jsontext.Value
-	if _, err := decode(c, &rest, true); err != nil {
+	if err := decode(c, &rest, true); err != nil {
 		return err
 	}
 	part := map[string]jsontext.Value{}

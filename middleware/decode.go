@@ -25,32 +25,31 @@ const maxDepth = 32
 // UTF-8, a depth over 32, a body over Config.MaxBody (64 KiB). Numbers in an any
 // are json.Number. The error is a [*Problem] with status 400, 413 or 415.
 func DecodeJSON(c *gin.Context, v any) error {
-	_, err := decode(c, v, false)
-	return err
+	return decode(c, v, false)
 }
 
-// decode tells whether there was a body; optional is whether there need be one.
-func decode(c *gin.Context, v any, optional bool) (bool, error) {
+// decode leaves v as it is where there is no body and there need be none.
+func decode(c *gin.Context, v any, optional bool) error {
 	body, err := readBody(c)
 	if err != nil {
-		return false, err
+		return err
 	}
 	switch {
 	case len(body) == 0 && optional:
-		return false, nil
+		return nil
 	case len(body) == 0:
-		return false, &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
+		return &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
 	}
 	if err := checkMedia(c.Request.Header); err != nil {
-		return false, err
+		return err
 	}
 	if err := checkShape(body); err != nil {
-		return false, err
+		return err
 	}
 	if err := json.Unmarshal(body, v, strict); err != nil {
-		return false, misfit(err)
+		return misfit(err)
 	}
-	return true, nil
+	return nil
 }
 
 func readBody(c *gin.Context) ([]byte, error) {
@@ -97,9 +96,9 @@ func checkShape(body []byte) error {
 	for first := true; ; first = false {
 		_, err := dec.ReadToken()
 		switch {
-		case err == io.EOF && !first:
+		case errors.Is(err, io.EOF) && !first:
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return &Problem{Code: codeMalformed, Detail: "The body is blank; want a JSON object."}
 		case err != nil:
 			return misfit(err)

@@ -209,7 +209,7 @@ func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Reques
 		Input map[string]any `json:"input"`
 	}
 	if s.event != "" {
-		_, err = decode(c, &body, true)
+		err = decode(c, &body, true)
 	} else {
 		var named struct {
 			Event string         `json:"event"`

@@ -72,18 +72,18 @@ func (a *app) routes() (http.Handler, error) {
 	r.Use(gin.Recovery())
 	r.HandleMethodNotAllowed = true
 
-	desk := r.Group("/loans", il.Identify())
+	desk := il.Group(r.Group("/loans"), "loan") // knows its routes: one that could change a loan past the gate is an error
 	desk.GET("", a.list)
-	desk.POST("", a.open)
+	desk.POST("", middleware.CreateWith(il, insert)) // the caller gives it its number
 
-	loans := il.Group(desk.Group("/:id"), "loan") // knows its routes: one that could change a loan past the gate is an error
+	loans := desk.Group("/:id")
 	loans.GET("", a.read)
 	loans.PATCH("", il.Ungated("the amount is the desk's own column, and no state"), a.edit)
 	loans.GET("/actions", il.Available())
 	loans.POST("/actions", middleware.Do(il, "", settle)) // the body names the event
 	loans.GET("/history", il.History())
 	loans.GET("/form", a.showForm)
-	loans.POST("/form", il.Ungated("it asks the gate itself, since its answer is a page"), a.submitForm)
+	loans.POST("/form", il.Gated("its answer is a page"), a.submitForm)
 
 	// A browser sends the desk's credentials along with whatever page asks it to.
 	return http.NewCrossOriginProtection().Handler(r), il.Validate(r.Routes()...)

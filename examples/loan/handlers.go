@@ -19,21 +19,6 @@ var (
 		Detail: "The amount can be edited before the loan is submitted."}
 )
 
-// open takes an application; the caller gives it its number.
-func (a *app) open(c *gin.Context) {
-	var in struct {
-		ID        string `json:"id"`
-		Applicant string `json:"applicant"`
-		Amount    int64  `json:"amount"`
-	}
-	if err := middleware.DecodeJSON(c, &in); err != nil {
-		middleware.WriteProblem(c, err)
-		return
-	}
-	l, err := a.create(c.Request.Context(), actor(c), loan{ID: in.ID, Applicant: in.Applicant, Amount: in.Amount})
-	answer(c, http.StatusCreated, l, err)
-}
-
 // list is one of the application's own queries.
 func (a *app) list(c *gin.Context) {
 	loans, err := a.listLoans(c.Request.Context(), c.Query("status"))

@@ -52,25 +52,24 @@ func (a *app) listLoans(ctx context.Context, status string) ([]loan, error) {
 	return loans, rows.Err()
 }
 
-// create writes the application's row and the instance in one transaction.
-// The amount is not given to the gate: it reads the column.
-func (a *app) create(ctx context.Context, by interlock.Actor, l loan) (loan, error) {
-	if l.Amount < 0 {
-		return loan{}, errAmount
+// application is what a body that opens a loan says besides the id.
+type application struct {
+	Applicant string `json:"applicant"`
+	Amount    int64  `json:"amount"`
+}
+
+// insert writes the application's row, in the transaction that makes the
+// instance. The amount is not given to the gate: it reads the column.
+func insert(ctx context.Context, tx *sql.Tx, t interlock.Transition, in application) (any, error) {
+	if in.Amount < 0 {
+		return nil, errAmount
 	}
-	req := interlock.CreateRequest{Machine: "loan", ID: l.ID}
-	_, v, err := interlock.CreateWith(ctx, a.gate, by, req, func(ctx context.Context, tx *sql.Tx, t interlock.Transition) (any, error) {
-		// Where the id is taken, the gate itself says so after this.
-		if _, err := tx.ExecContext(ctx, `INSERT INTO loans (id, applicant, amount, status) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-			t.Instance, l.Applicant, l.Amount, t.To); err != nil {
-			return nil, err
-		}
-		return readLoan(ctx, tx, t.Instance)
-	})
-	if err != nil {
-		return loan{}, err
+	// Where the id is taken, the gate itself says so after this.
+	if _, err := tx.ExecContext(ctx, `INSERT INTO loans (id, applicant, amount, status) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		t.Instance, in.Applicant, in.Amount, t.To); err != nil {
+		return nil, err
 	}
-	return v.(loan), nil
+	return readLoan(ctx, tx, t.Instance)
 }
 
 // setAmount changes the amount in the states in which the machine lets facts be
