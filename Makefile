@@ -12,7 +12,8 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the three example systems on http://127.0.0.1:8080, with curl lines to paste
-	$(GO) run ./cmd/interlock demo
+	@echo "building; the first time takes a minute or two"
+	@mkdir -p bin && $(GO) build -o bin/demo ./cmd/interlock && exec bin/demo demo # go run would turn Ctrl-C into an error
 
 run: ## the server with your configuration: make run ARGS="--config interlock.yaml"
 	$(GO) run ./cmd/interlock serve $(ARGS)

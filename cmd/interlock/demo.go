@@ -176,7 +176,7 @@ func (p *program) printDemo(base string) {
 		if body != "" {
 			line += " -H 'Content-Type: application/json' -d '" + body + "'"
 		}
-		return "  " + line + " " + base + path
+		return "  " + line + " '" + base + path + "'"
 	}
 	event := func(who, body string) string {
 		return call(who, "POST", "/v1/machines/loan/instances/L1/events", body)

@@ -285,7 +285,7 @@ func curl(t *testing.T, line string) (int, string) {
 		method, in = http.MethodPost, strings.NewReader(body[1])
 	}
 	fields := strings.Fields(line)
-	req, err := http.NewRequestWithContext(t.Context(), method, fields[len(fields)-1], in)
+	req, err := http.NewRequestWithContext(t.Context(), method, strings.Trim(fields[len(fields)-1], "'"), in)
 	require.NoError(t, err)
 	for _, h := range regexp.MustCompile(`-H '([^:]*): ([^']*)'`).FindAllStringSubmatch(line, -1) {
 		req.Header.Set(h[1], h[2])
