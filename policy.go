@@ -80,7 +80,8 @@ type InputTransition struct {
 }
 
 // InputInstance is the instance before the event. Every declared state is a key
-// of Entered, every declared event one of Did and Last.
+// of Entered, every declared event one of Did and Last. All who are named in it
+// are persons, not accounts.
 type InputInstance struct {
 	ID        string               `json:"id"`
 	Tenant    string               `json:"tenant"`
@@ -89,10 +90,10 @@ type InputInstance struct {
 	Facts     map[string]any       `json:"facts"`
 	CreatedBy string               `json:"created_by"`
 	CreatedAt time.Time            `json:"created_at"`
-	Since     time.Time            `json:"since"`
-	Entered   map[string][]string  `json:"entered"`
-	Did       map[string][]string  `json:"did"`
-	Actors    []string             `json:"actors"`
+	Since     time.Time            `json:"since"`   // when it entered its state
+	Entered   map[string][]string  `json:"entered"` // who ever brought it into each state; never cleared
+	Did       map[string][]string  `json:"did"`     // who ever did each event; never cleared
+	Actors    []string             `json:"actors"`  // who ever did anything
 	Last      map[string]InputLast `json:"last"`
 }
 

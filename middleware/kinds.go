@@ -31,7 +31,7 @@ var kinds = []kind{
 	{codeMalformed, "", 400, "Malformed request", "The request can't be read: bad JSON, a repeated or unknown member, a bad parameter."},
 	{"id_invalid", interlock.StageInput, 400, "Bad id", "An id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit."},
 
-	{"unauthenticated", interlock.StageIdentity, 401, "Nobody", "The request doesn't say who asks, or not in a way that can be trusted."},
+	{"unauthenticated", interlock.StageIdentity, 401, "Not authenticated", "The request doesn't say who asks, or not in a way that can be trusted."},
 	{"inactive", interlock.StageIdentity, 403, "Account not active", "This actor is known and may not act."},
 	{"person_mismatch", interlock.StageIdentity, 403, "Another person", "This account belongs to another person than the identity says."},
 	{"denied", interlock.StagePolicy, 403, "Not allowed", "The policy says no; the reasons are all there."},
@@ -62,7 +62,7 @@ var kinds = []kind{
 	{"facts_invalid", interlock.StageInput, 422, "Facts don't fit", "The facts don't fit the machine's schema; errors point at each one."},
 	{"actor_invalid", interlock.StageInput, 422, "Actor doesn't fit", "An actor's id, role, scope or attribute is not one that can be."},
 	{"key_reused", interlock.StageInput, 422, "Key used for something else", "The idempotency key belongs to another request."},
-	{"precondition_required", "", 428, "Precondition required", "This machine demands If-Match."},
+	{"precondition_required", "", 428, "Precondition required", "This address demands If-Match."},
 
 	{codeInternal, "", 500, "Internal error", "Something failed on the server; the log says what under the trace id."},
 	{codeMisconfigured, "", 500, "Route misconfigured", "The server mounts this route wrongly and therefore refuses it; the log says why."},

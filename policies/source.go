@@ -113,5 +113,8 @@ func joinName(root, p string) string {
 	if root == "." || root == "" {
 		return p
 	}
+	if p == "." {
+		return root
+	}
 	return root + "/" + p
 }

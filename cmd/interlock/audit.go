@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func (p *program) auditVerify() *cobra.Command {
 		Short: "Walk every chain of history; exit 1 at a row that doesn't hold",
 		Long: `Walk every chain of history, offline and reading only: the columns against the
 exact bytes, the bytes against the hashes, each row against the one before, each
-instance and actor against the newest row. A chain that was cut off or rebuilt
+instance and actor against the newest row. A chain that was cut off, rebuilt or removed
 together with its instance can't be told from a shorter history.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -52,6 +53,14 @@ together with its instance can't be told from a shorter history.`,
 	return cmd
 }
 
+// skew is a duration for people; a replayed log keeps its own times.
+func skew(ms int64) string {
+	if days := ms / (24 * time.Hour).Milliseconds(); days > 1 {
+		return fmt.Sprintf("%d days (as after the replay of a log)", days)
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
 func (p *program) printVerify(name string, r *interlock.VerifyReport, asJSON bool) error {
 	if asJSON {
 		if err := writeJSON(p, r); err != nil {
@@ -65,8 +74,8 @@ func (p *program) printVerify(name string, r *interlock.VerifyReport, asJSON boo
 		if !r.OK() {
 			state = "BROKEN"
 		}
-		fmt.Fprintf(p.out, "%s: history is %s: %d rows in %d chains, %d with erased texts, clock skew at most %d ms\n",
-			name, state, r.Rows, r.Chains, r.Erased, r.SkewMS)
+		fmt.Fprintf(p.out, "%s: history is %s: %d rows in %d chains, %d with erased texts, clock skew at most %s\n",
+			name, state, r.Rows, r.Chains, r.Erased, skew(r.SkewMS))
 	}
 	if !r.OK() {
 		return &finding{}

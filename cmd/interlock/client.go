@@ -54,12 +54,16 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values) (
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, problemFinding(resp.StatusCode, body)
+		err := problemFinding(resp.StatusCode, body)
+		if token == "" && resp.StatusCode == http.StatusUnauthorized {
+			err.msg += " Give a token: --token, or INTERLOCK_TOKEN."
+		}
+		return nil, err
 	}
 	return body, nil
 }
 
-func problemFinding(status int, body []byte) error {
+func problemFinding(status int, body []byte) *finding {
 	var p struct {
 		Title   string `json:"title"`
 		Detail  string `json:"detail"`

@@ -64,6 +64,28 @@ func defaultConfig() config {
 		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}}}
 }
 
+// configExample is the whole file; serve --help prints it.
+const configExample = `  listen: 127.0.0.1:8080
+  metrics: ""                      # address of /metrics; "": none
+  sqlite: interlock.db
+  postgres: ""                     # postgres:// URL, instead of SQLite
+  redis: ""                        # redis:// URL of a cache; "": none
+  machines: machines               # folder of *.yaml
+  policies: ""                     # folder of *.rego; "": none
+  bootstrap_admin: ""              # id of the first administrator, where there is none yet
+  log: json                        # or text
+  cursor_key: ""                   # secret, 32 bytes or more: page cursors stay valid over restarts
+  jwt:
+    issuer: https://login.example  # required: must equal iss
+    audience: interlock            # required: must be in aud
+    keys: jwks.json                # required: file with a JSON Web Key Set
+    algorithms: [RS256, ES256, EdDSA]
+    tenant_claim: ""               # claim that names the tenant; "": one tenant
+    person_claim: ""               # claim that names the human behind the account; "": sub
+    roles_claim: ""                # claim whose texts become roles; "": roles are granted in the gate
+    leeway: 0s                     # clock difference allowed, 30s at most
+    max_lifetime: 1h               # of a token`
+
 // configFlags declares the flags of serve; a flag that is given goes before all else.
 func configFlags(cmd *cobra.Command, c *config) {
 	fl := cmd.Flags()

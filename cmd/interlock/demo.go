@@ -64,7 +64,7 @@ func (p *program) runDemo(ctx context.Context, listen, data, redisURL, postgresU
 			}
 			defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 		} else if err := os.MkdirAll(data, 0o700); err != nil {
-			return err
+			return fmt.Errorf("--data: %w", err)
 		}
 		store = "sqlite:" + filepath.Join(data, "interlock.db")
 	}
@@ -194,5 +194,5 @@ func (p *program) printDemo(base string) {
 	} {
 		fmt.Fprintf(p.out, "\n# %s\n%s\n", step.what, step.lines)
 	}
-	fmt.Fprintf(p.out, "\nThe API's document: %s/openapi.json   Ctrl-C ends.\n", base)
+	fmt.Fprintf(p.out, "\nThe API: %s/docs and %s/openapi.json   Ctrl-C ends.\n", base, base)
 }

@@ -81,7 +81,32 @@ func (p *program) command() *cobra.Command {
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(p.demo(), p.serve(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.roles(), p.version())
+	explainArgs(cmd)
 	return cmd
+}
+
+// explainArgs makes a command that gets the wrong arguments say which it takes,
+// and one that doesn't exist name the nearest.
+func explainArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil {
+				return nil
+			}
+			if !cmd.HasSubCommands() {
+				return fmt.Errorf("%w\nusage: %s", err, cmd.UseLine())
+			}
+			cmd.SuggestionsMinimumDistance = 2
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return fmt.Errorf("%w; did you mean %q?", err, near[0])
+			}
+			return fmt.Errorf("%w; %s --help lists what there is", err, cmd.CommandPath())
+		}
+	}
+	for _, c := range cmd.Commands() {
+		explainArgs(c)
+	}
 }
 
 func (p *program) version() *cobra.Command {

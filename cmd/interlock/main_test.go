@@ -55,8 +55,10 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"version"}, 0, ""},
 		{[]string{}, 0, ""},
-		{[]string{"frobnicate"}, 2, "unknown command"},
-		{[]string{"graph"}, 2, "accepts 1 arg"},
+		{[]string{"frobnicate"}, 2, `unknown command "frobnicate" for "interlock"; interlock --help lists what there is`},
+		{[]string{"polcy"}, 2, `did you mean "policy"?`},
+		{[]string{"policy", "tets"}, 2, `did you mean "test"?`},
+		{[]string{"graph"}, 2, "usage: interlock graph FILE"},
 		{[]string{"graph", loanYAML, "--format", "png"}, 2, "want mermaid, dot or json"},
 		{[]string{"graph", "none.yaml"}, 2, "none.yaml"},
 		{[]string{"validate"}, 2, "requires at least 1 arg"},

@@ -118,12 +118,19 @@ func (p *program) runPolicyCheck(ctx context.Context, dir string, places []strin
 		for _, d := range report.Findings {
 			fmt.Fprintln(p.out, printable("finding: "+d.String()))
 		}
-		fmt.Fprintf(p.out, "%d machines, %d errors, %d findings\n", len(machines), len(report.Errors), len(report.Findings))
+		fmt.Fprintf(p.out, "%s, %s, %s\n", counted(len(machines), "machine"), counted(len(report.Errors), "error"), counted(len(report.Findings), "finding"))
 	}
 	if len(report.Errors) > 0 {
 		return &finding{}
 	}
 	return nil
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func writeJSON(p *program, v any) error {

@@ -29,7 +29,12 @@ func (p *program) serve() *cobra.Command {
 		Long: `Run the server. Every setting comes from the configuration file, then from a
 variable such as INTERLOCK_LISTEN or INTERLOCK_JWT_ISSUER, then from a flag.
 Machine and policy folders are watched: what is right takes effect at once,
-what is wrong changes nothing and is logged.`,
+what is wrong changes nothing and is logged.
+
+The configuration file (--config, or INTERLOCK_CONFIG) with the defaults; a variable is named after the key
+(INTERLOCK_JWT_PERSON_CLAIM):
+
+` + configExample,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(cmd, flags, environ())

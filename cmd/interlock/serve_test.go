@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -140,4 +141,30 @@ func TestServeRefusesWhatIsUnsafe(t *testing.T) {
 			require.NotContains(t, errOut+out, "hunter2")
 		})
 	}
+}
+
+// What serve --help prints is a file that serve reads: every key, each at its default.
+func TestTheConfigurationInTheHelpIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "interlock.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(configExample), 0o600))
+	var c config
+	require.NoError(t, c.readFile(path))
+	want := defaultConfig()
+	want.JWT.Issuer, want.JWT.Audience, want.JWT.Keys = "https://login.example", "interlock", "jwks.json"
+	want.JWT.MaxLifetime = time.Hour
+	require.Equal(t, want, c)
+	require.NoError(t, c.check())
+
+	_, out, _ := exec(t, "serve", "--help")
+	var keys func(reflect.Type)
+	keys = func(of reflect.Type) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			require.Contains(t, out, " "+f.Tag.Get("yaml")+":", f.Name)
+			if f.Type.Kind() == reflect.Struct {
+				keys(f.Type)
+			}
+		}
+	}
+	keys(reflect.TypeFor[config]())
 }
