@@ -44,6 +44,7 @@ func (g *Gate) Explain(ctx context.Context, actor Actor, req Request, trace bool
 		return Explanation{}, no
 	}
 	r := g.decide(ctx, f, q)
+	g.observed(ctx, q, f, 1, r.refusal)
 	return Explanation{Allowed: r.refusal == nil, Refusal: r.refusal, Steps: r.steps, Trace: r.trace}, nil
 }
 

@@ -31,7 +31,7 @@ func (f *facts) actor(tenant, id string) ActorRecord {
 	return ActorRecord{Tenant: tenant, ID: id, Active: true}
 }
 
-// adopted tells a bound row that the gate has no instance of yet.
+// adopted tells a stored instance from a bound row that the gate has none of yet.
 func (f *facts) adopted() bool { return f.stored != nil && f.stored.Version > 0 }
 
 // facts reads what the question is about: from the cache unless fresh, else
@@ -67,7 +67,7 @@ func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
 		f.actors[a.ID] = a
 	}
 	if f.stored == nil && f.isBound && f.bound != nil && q.op != opCreate {
-		f.stored = virtual(m, q, f.bound)
+		f.stored = virtual(m, q)
 	}
 	f.inst = overlay(f.stored, f.bound)
 	return f
@@ -75,7 +75,7 @@ func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
 
 // virtual is the instance of a bound row that was never adopted. It stands in
 // the initial state whatever the row says: any other value is drift.
-func virtual(m *machine, q *question, _ *BoundRow) *Instance {
+func virtual(m *machine, q *question) *Instance {
 	return &Instance{Tenant: q.actor.Tenant, Machine: m.Name(), ID: q.ref.ID, State: m.State(m.Initial()).Name,
 		Facts: map[string]any{}, CreatedAt: q.now, Since: q.now, UpdatedAt: q.now}
 }
@@ -277,7 +277,8 @@ func (g *Gate) observed(ctx context.Context, q *question, f *facts, looks int, n
 	}
 	if no != nil {
 		o.Stage, o.Code = no.Stage, no.Code
-		if no.Code == "policy_failed" || no.Code == "drift" || no.Code == "person_mismatch" {
+		switch no.Code {
+		case "policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown":
 			o.Alarm = no.Code
 		}
 	}

@@ -13,7 +13,7 @@ type Observer interface {
 
 // Observation is one call of the gate.
 type Observation struct {
-	Op       string // fire, do, create, facts, available, explain, read, history, list, actor
+	Op       string // fire (Do, too), create, facts, available, explain, read, actor; alarm: no call, only something noticed
 	Tenant   string
 	Machine  string
 	Event    string
@@ -22,5 +22,5 @@ type Observation struct {
 	Duration time.Duration
 	Cached   bool   // the final decision rested on cached facts
 	Looks    int    // decisions made: 1, or more after a second look or a lost race
-	Alarm    string // not "" when something needs a human: policy_failed, cache_corrupt, person_mismatch …
+	Alarm    string // not "" when something needs a human: policy_failed, drift, person_mismatch, state_unknown, outcome_unknown, cache_corrupt or activation_half
 }

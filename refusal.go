@@ -34,9 +34,9 @@ type Reason struct {
 //
 // Codes by stage; a policy's own names stand in Reasons:
 //
-//	identity     unauthenticated, inactive, person_mismatch
+//	identity     unauthenticated, actor_invalid, inactive, person_mismatch
 //	graph        not_found, unknown_event, illegal_event, undeclared_target, facts_locked
-//	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, actor_invalid, key_reused
+//	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, key_reused
 //	policy       denied, vetoed, last_admin
 //	conflict     state_changed, exists, drift
 //	unavailable  store_failed, policy_failed, state_unknown, revision_retired, outcome_unknown, busy

@@ -32,6 +32,7 @@ var kinds = []kind{
 	{"id_invalid", interlock.StageInput, 400, "Bad id", "An id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit."},
 
 	{"unauthenticated", interlock.StageIdentity, 401, "Not authenticated", "The request doesn't say who asks, or not in a way that can be trusted."},
+	{"actor_invalid", interlock.StageIdentity, 401, "No such actor can be", "The actor's id, tenant, person, kind or claims are not ones that can be."},
 	{"inactive", interlock.StageIdentity, 403, "Account not active", "This actor is known and may not act."},
 	{"person_mismatch", interlock.StageIdentity, 403, "Another person", "This account belongs to another person than the identity says."},
 	{"denied", interlock.StagePolicy, 403, "Not allowed", "The policy says no; the reasons are all there."},
@@ -60,7 +61,6 @@ var kinds = []kind{
 	{"input_invalid", interlock.StageInput, 422, "Input doesn't fit", "The event's form doesn't fit its schema; errors point at each field."},
 	{"target_required", interlock.StageInput, 422, "Target required", "The event leads to several states; say which in to."},
 	{"facts_invalid", interlock.StageInput, 422, "Facts don't fit", "The facts don't fit the machine's schema; errors point at each one."},
-	{"actor_invalid", interlock.StageInput, 422, "Actor doesn't fit", "An actor's id, role, scope or attribute is not one that can be."},
 	{"key_reused", interlock.StageInput, 422, "Key used for something else", "The idempotency key belongs to another request."},
 	{"precondition_required", "", 428, "Precondition required", "This address demands If-Match."},
 

@@ -42,7 +42,7 @@ func TestStatus(t *testing.T) {
 		{&interlock.Refusal{Stage: interlock.StageInput, Code: "input_invalid"}, 422, "input_invalid"},
 		{&interlock.Refusal{Stage: interlock.StageInput, Code: "target_required"}, 422, "target_required"},
 		{&interlock.Refusal{Stage: interlock.StageInput, Code: "facts_invalid"}, 422, "facts_invalid"},
-		{&interlock.Refusal{Stage: interlock.StageInput, Code: "actor_invalid"}, 422, "actor_invalid"},
+		{&interlock.Refusal{Stage: interlock.StageIdentity, Code: "actor_invalid"}, 401, "actor_invalid"},
 		{&interlock.Refusal{Stage: interlock.StageInput, Code: "key_reused"}, 422, "key_reused"},
 		{&interlock.Refusal{Stage: interlock.StageInput, Code: "id_invalid"}, 400, "id_invalid"},
 		{&interlock.Refusal{Stage: interlock.StagePolicy, Code: "denied"}, 403, "denied"},

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/middleware"
 )
 
 // Metrics counts what a gate decides and a server answers, in a registry of its
@@ -23,6 +23,7 @@ import (
 // make series without end. A nil *Metrics counts nothing.
 type Metrics struct {
 	registry  *prometheus.Registry
+	codes     []string // the gate's own: see middleware.Problems
 	gate      atomic.Pointer[interlock.Gate]
 	decisions *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
@@ -37,16 +38,11 @@ type Metrics struct {
 const other = "other"
 
 var (
-	opLabels    = []string{"fire", "do", "create", "facts", "available", "explain", "read", "history", "list", "actor"}
+	opLabels    = []string{"fire", "create", "facts", "available", "explain", "read", "actor"}
 	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move"}
 	stageLabels = []interlock.Stage{"", interlock.StageIdentity, interlock.StageGraph, interlock.StageInput,
 		interlock.StagePolicy, interlock.StageConflict, interlock.StageUnavailable}
-	codeLabels = strings.Fields(`unauthenticated inactive person_mismatch
-		not_found unknown_event illegal_event undeclared_target facts_locked
-		note_required note_forbidden input_invalid target_required facts_invalid id_invalid actor_invalid key_reused
-		denied vetoed last_admin state_changed exists drift
-		store_failed policy_failed state_unknown revision_retired outcome_unknown busy`)
-	alarmLabels  = []string{"policy_failed", "cache_corrupt", "person_mismatch", "drift", "state_unknown", "outcome_unknown"}
+	alarmLabels  = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half"}
 	methodLabels = []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete}
 	buckets      = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
@@ -80,6 +76,11 @@ func NewMetrics() *Metrics {
 			Name: "interlock_http_panics_total", Help: "Panics in handlers; each was answered with 500.",
 		}),
 	}
+	for _, p := range middleware.Problems() {
+		if p.Stage != "" {
+			m.codes = append(m.codes, p.Code)
+		}
+	}
 	m.registry.MustRegister(m.decisions, m.seconds, m.cached, m.looks, m.alarms, m.requests, m.latency, m.panics,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -100,6 +101,12 @@ func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	if m == nil {
 		return
 	}
+	if o.Alarm != "" {
+		m.alarms.WithLabelValues(among(o.Alarm, alarmLabels)).Inc()
+	}
+	if o.Op == "alarm" {
+		return // nothing was decided
+	}
 	op, machine, event := among(o.Op, opLabels), "", ""
 	if o.Machine != "" {
 		machine, event = m.names(o.Machine, o.Event)
@@ -108,7 +115,7 @@ func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	if slices.Contains(stageLabels, o.Stage) {
 		stage = string(o.Stage)
 	}
-	if o.Code == "" || slices.Contains(codeLabels, o.Code) {
+	if o.Code == "" || slices.Contains(m.codes, o.Code) {
 		code = o.Code
 	}
 	m.decisions.WithLabelValues(op, machine, event, stage, code).Inc()
@@ -120,9 +127,6 @@ func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	m.cached.WithLabelValues(source).Inc()
 	if o.Looks > 1 {
 		m.looks.Add(float64(o.Looks - 1))
-	}
-	if o.Alarm != "" {
-		m.alarms.WithLabelValues(among(o.Alarm, alarmLabels)).Inc()
 	}
 }
 

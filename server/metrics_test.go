@@ -44,6 +44,17 @@ func TestMetricsCount(t *testing.T) {
 	assert.False(t, strings.Contains(out, "made-up"))
 }
 
+// An alarm that belongs to no call is no decision: counted as one, it would
+// stand among what was allowed.
+func TestAlarmIsNoDecision(t *testing.T) {
+	m := server.NewMetrics()
+	for _, alarm := range []string{"cache_corrupt", "activation_half"} {
+		m.Observe(context.Background(), interlock.Observation{Op: "alarm", Alarm: alarm})
+		assert.Contains(t, scrape(m), `interlock_alarms_total{alarm="`+alarm+`"} 1`)
+	}
+	assert.NotContains(t, scrape(m), "interlock_decisions_total{")
+}
+
 // Whatever callers send, the number of series stays that of the definitions.
 func TestMetricsAreBounded(t *testing.T) {
 	m := server.NewMetrics()
