@@ -273,3 +273,47 @@ events: {touch: {from: opened, stay: true, requires: [employee]}}
 	require.NoError(t, err)
 	fire(t, g, employee("erin"), "17", "submit")
 }
+
+// A replica that still has the former rules must not bring an instance into a
+// state that the active ones don't know: nothing could move it any more.
+func TestFormerRulesDontLeadIntoDroppedStates(t *testing.T) {
+	st := memory(t)
+	former := newGate(t, func(c *interlock.Config) { c.Store = st })
+	newLoan(t, former, "17")
+	fire(t, former, employee("erin"), "17", "submit")
+	lacking := machines(t, `
+machine: loan
+initial: created
+create: {requires: [employee]}
+read: {requires: [employee]}
+states: {created: {}, submitted: {}}
+events: {submit: {from: created, to: submitted, requires: [employee]}, back: {from: submitted, to: created, requires: [employee]}}
+facts: {schema: {type: object}}
+`)
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.Machines, c.Policy = st, lacking, nil })
+	_, err := former.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "review"})
+	refusal(t, err, interlock.StageUnavailable, "revision_retired")
+	fire(t, g, employee("erin"), "17", "back")
+
+	// The same states: both go on.
+	more := newGate(t, func(c *interlock.Config) { c.Store, c.Machines = st, machines(t, loanYAML) })
+	fire(t, g, employee("erin"), "17", "submit")
+	fire(t, more, employee("erin"), "17", "review")
+}
+
+// For whom somebody acts is one person of the same tenant, never the host's own
+// code, and nobody is left out of a longer chain.
+func TestOnBehalfOfWhom(t *testing.T) {
+	g := newGate(t, nil)
+	newLoan(t, g, "17")
+	for name, behalf := range map[string]interlock.Actor{
+		"the system":          {ID: "erin", Kind: interlock.System},
+		"another tenant's":    {ID: "erin", Tenant: "other"},
+		"who acts for others": {ID: "evan", OnBehalfOf: &interlock.Actor{ID: "erin"}},
+		"nobody":              {},
+	} {
+		bot := interlock.Actor{ID: "bot", Kind: interlock.Service, Roles: []string{"employee"}, OnBehalfOf: &behalf}
+		_, err := g.Fire(t.Context(), bot, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+		require.ErrorIs(t, err, &interlock.Refusal{Stage: interlock.StageIdentity}, name)
+	}
+}

@@ -178,7 +178,7 @@ func (g *Gate) commit(ctx context.Context, c *Commit) error {
 	if err == nil || known(err) {
 		return err
 	}
-	return g.resolve(ctx, c, err)
+	return g.resolve(ctx, c, err, g.again)
 }
 
 func known(err error) bool {
@@ -190,9 +190,8 @@ func known(err error) bool {
 	return false
 }
 
-// resolve finds out whether a commit that ended with err was made: it looks for
-// its row, under the lock that an undecided commit would still hold.
-func (g *Gate) resolve(ctx context.Context, c *Commit, err error) error {
+// resolve finds out whether a commit that ended with err was made.
+func (g *Gate) resolve(ctx context.Context, c *Commit, err error, try attemptOf) error {
 	var lost *UnknownOutcome
 	if !errors.As(err, &lost) {
 		return unavailable("store_failed", "the store did not commit", err)
@@ -201,11 +200,11 @@ func (g *Gate) resolve(ctx context.Context, c *Commit, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
 	defer cancel()
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
-		found, there, lookErr := g.look(ctx, c, rec)
+		found, settled, lookErr := try(ctx, c, rec)
 		switch {
 		case lookErr == nil && found:
 			return nil
-		case lookErr == nil && there:
+		case lookErr == nil && settled:
 			return unavailable("store_failed", "the store did not commit; nothing was changed", err)
 		}
 		select {
@@ -223,8 +222,29 @@ func (c *Commit) record() *Record {
 	return &c.Actor.Record
 }
 
-// look tells whether the record is in history. there is false while an absence
-// proves nothing: a creation may still be on its way.
+// attemptOf tells whether the record is in history, and when it isn't, whether
+// it is settled that it never will be.
+type attemptOf func(ctx context.Context, c *Commit, rec *Record) (found, settled bool, err error)
+
+// again makes the commit once more. The first try may still be on its way in the
+// server, where nothing tells of it while it waits for the actor's row; but its
+// predicates let only one of the two through, so this one's outcome is certain
+// for both.
+func (g *Gate) again(ctx context.Context, c *Commit, rec *Record) (found, settled bool, err error) {
+	err = g.cfg.Store.Within(ctx, func(tx Tx) error { return tx.Apply(ctx, c) })
+	if err == nil {
+		return true, true, nil
+	}
+	if !known(err) {
+		return false, false, err
+	}
+	rows, err := g.cfg.Store.History(ctx, rec.Tenant, Ref{rec.Machine, rec.Instance}, rec.Seq-1, 1)
+	return len(rows) == 1 && rows[0].ID == rec.ID, true, err
+}
+
+// look serves commits that were whole but for their COMMIT: it looks for the row
+// under the lock that they would still hold. It tells whether the record is
+// in history. there is false while an absence proves nothing: a creation may still be on its way.
 func (g *Gate) look(ctx context.Context, c *Commit, rec *Record) (found, there bool, err error) {
 	ref := Ref{rec.Machine, rec.Instance}
 	err = g.cfg.Store.Within(ctx, func(tx Tx) error {

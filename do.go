@@ -149,7 +149,7 @@ func (g *Gate) transact(ctx context.Context, t *transaction) error {
 	err := g.cfg.Store.Within(detached, func(tx Tx) error { return t.run(ctx, detached, tx) })
 	var lost *UnknownOutcome
 	if errors.As(err, &lost) && t.commit != nil {
-		return g.resolve(ctx, t.commit, err)
+		return g.resolve(ctx, t.commit, err, g.look)
 	}
 	return err
 }

@@ -61,17 +61,29 @@ func TestUnknownOutcome(t *testing.T) {
 
 	st.commit = func(*interlock.Commit, func() error) error { return lost }
 	_, err := g.Fire(t.Context(), employee("erin"), req)
-	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	require.NoError(t, err, "it was not committed, and is now")
 	state, rows := submitted(t, g)
-	require.Equal(t, "created", state)
-	require.Equal(t, 1, rows)
+	require.Equal(t, "submitted", state)
+	require.Equal(t, 2, rows)
 
 	st.commit = func(_ *interlock.Commit, do func() error) error { return errors.Join(do(), lost) }
+	req.Event = "review"
 	_, err = g.Fire(t.Context(), employee("erin"), req)
 	require.NoError(t, err, "it was committed, and is found to be")
 	state, rows = submitted(t, g)
-	require.Equal(t, "submitted", state)
-	require.Equal(t, 2, rows)
+	require.Equal(t, "reviewed", state)
+	require.Equal(t, 3, rows)
+
+	st.commit = func(*interlock.Commit, func() error) error {
+		st.commit = nil
+		fire(t, g, employee("evan"), "17", "verify")
+		return lost
+	}
+	req.Event = "verify"
+	_, err = g.Fire(t.Context(), employee("erin"), req)
+	refusal(t, err, interlock.StageUnavailable, "store_failed") // somebody else's, and never erin's
+	_, rows = submitted(t, g)
+	require.Equal(t, 4, rows)
 }
 
 func TestStoreThatDoesNotAnswerIsNoYes(t *testing.T) {

@@ -59,6 +59,14 @@ func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
 	}
 	if actor.OnBehalfOf != nil {
 		behalf := *actor.OnBehalfOf
+		switch {
+		case behalf.Kind == System:
+			return nil, identity("actor_invalid", "nobody acts on behalf of the host's own code")
+		case behalf.OnBehalfOf != nil:
+			return nil, identity("actor_invalid", "one person acts on behalf of one other, not of a chain of them")
+		case behalf.Tenant != "" && behalf.Tenant != q.actor.Tenant:
+			return nil, identity("actor_invalid", "nobody acts on behalf of an actor of another tenant")
+		}
 		behalf.Tenant = q.actor.Tenant
 		b, no := normalActor(behalf)
 		if no != nil {

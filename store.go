@@ -154,7 +154,8 @@ type HistoryStore interface {
 // RevisionStore keeps the revisions under which decisions may be committed.
 type RevisionStore interface {
 	// Activate makes r the active revision of its machine; the one before stays
-	// accepting for grace (0: retired at once). Idempotent. When instances of
+	// accepting for grace (0: retired at once), unless it has states that r lacks:
+	// such ones are retired at once. Idempotent. When instances of
 	// any tenant are in a state that r.States lacks, nothing changes and the
 	// error is a *StatesInUse.
 	Activate(ctx context.Context, r Revision, grace time.Duration) error

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/interlock-go/interlock"
@@ -11,7 +12,9 @@ import (
 const revisionsSQL = `SELECT machine, id, states, CASE WHEN status = 'accepting' AND until_us <= NOW_US THEN 'retired' ELSE status END, since_us
 	FROM il.revision WHERE machine = $1 ORDER BY since_us DESC, id DESC`
 
-const revisionLockSQL = `SELECT id, status FROM il.revision WHERE machine = $1 ORDER BY id FOR_UPDATE`
+const revisionLockSQL = `SELECT id, status, states FROM il.revision WHERE machine = $1 ORDER BY id FOR_UPDATE`
+
+const retireOneSQL = `UPDATE il.revision SET status = 'retired' WHERE machine = $1 AND id = $2`
 
 const retireSQL = `UPDATE il.revision SET status = $2, until_us = NOW_US + $3 WHERE machine = $1 AND status = 'active'`
 
@@ -57,11 +60,20 @@ func (s *Store) registerIn(ctx context.Context, tx Conn, r interlock.Revision, s
 		return err
 	}
 	now := ""
+	var ahead []string // still in force, with states that r lacks
 	err := each(ctx, tx, s.q.revisionLock, []any{r.Machine}, func(row Rows) error {
-		var id, is string
-		err := row.Scan(&id, &is)
+		var id, is, has string
+		if err := row.Scan(&id, &is, &has); err != nil {
+			return err
+		}
 		if id == r.ID {
 			now = is
+		}
+		var theirs []string
+		err := Decode(has, &theirs)
+		lacking := slices.ContainsFunc(theirs, func(state string) bool { return !slices.Contains(r.States, state) })
+		if is != "retired" && lacking {
+			ahead = append(ahead, id)
 		}
 		return err
 	})
@@ -85,6 +97,12 @@ func (s *Store) registerIn(ctx context.Context, tx Conn, r interlock.Revision, s
 	}
 	if len(inUse.Counts) > 0 {
 		return inUse
+	}
+	// Under their rules an instance could still come where r's can't move it from.
+	for _, id := range ahead {
+		if _, err := tx.Exec(ctx, s.q.retireOne, r.Machine, id); err != nil {
+			return err
+		}
 	}
 	former := "accepting"
 	if grace == 0 {

@@ -23,19 +23,19 @@ type Store struct {
 
 // queries are the statements in the dialect's words.
 type queries struct {
-	load, loadMany, loadUnbound, manyUnbound       string
-	list, counts, actor, actors                    string
-	lockActors, lockRevisions, lockInstance        string
-	checkActor, noActor, checkStore, checkRevision string
-	insertInstance, updateInstance                 string
-	insertActor, updateActor, anyAdmin             string
-	insertHistory, insertTexts, insertOutbox       string
-	putKey, getKey, history, chain                 string
-	instanceHeads, actorHeads                      string
-	addAttempt, trimAttempts, attempts             string
-	addCount, counters                             string
-	epoch, revisions, revisionLock, retire         string
-	putRevision, statesInUse                       string
+	load, loadMany, loadUnbound, manyUnbound          string
+	list, counts, actor, actors                       string
+	lockActors, lockRevisions, lockInstance           string
+	checkActor, noActor, checkStore, checkRevision    string
+	insertInstance, updateInstance                    string
+	insertActor, updateActor, anyAdmin                string
+	insertHistory, insertTexts, insertOutbox          string
+	putKey, getKey, history, chain                    string
+	instanceHeads, actorHeads                         string
+	addAttempt, trimAttempts, attempts                string
+	addCount, counters                                string
+	epoch, revisions, revisionLock, retire, retireOne string
+	putRevision, statesInUse                          string
 }
 
 // New joins a database, its dialect and the application's tables.
@@ -60,7 +60,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL),
 		addAttempt: x(addAttemptSQL), trimAttempts: x(trimAttemptsSQL), attempts: x(attemptsSQL),
 		addCount: x(addCountSQL), counters: x(countersSQL),
-		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL),
+		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL), retireOne: x(retireOneSQL),
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
 	}
 	return s, nil

@@ -253,6 +253,7 @@ var revisionTests = []namedTest{
 	{"activate", activate},
 	{"accept", accept},
 	{"states in use", statesInUse},
+	{"fewer states", activateFewerStates},
 }
 
 func (f *fixture) statuses(machine string) (out []string) {
@@ -321,4 +322,22 @@ func statesInUse(f *fixture) {
 	assert.Equal(f, map[string]int64{"open": 2, "done": 1}, inUse.Counts)
 	assert.Equal(f, "doc", inUse.Machine)
 	assert.Equal(f, before, f.dump())
+}
+
+// A former revision with states that the new one lacks could bring an instance
+// where nothing moves it any more.
+func activateFewerStates(f *fixture) {
+	i := f.have(tenant, "doc", "a")
+	r := f.revision("doc", "r2")
+	r.States = states[:1]
+	require.NoError(f, f.store.Activate(f.ctx, r, time.Hour))
+	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(i, "open")), interlock.ErrStale)
+	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r3"), time.Hour))
+	revisions, err := f.store.Revisions(f.ctx, "doc")
+	require.NoError(f, err)
+	var statuses []string
+	for _, r := range revisions {
+		statuses = append(statuses, r.ID+" "+r.Status)
+	}
+	assert.Equal(f, []string{"r3 active", "r2 accepting", "r1 retired"}, statuses)
 }
