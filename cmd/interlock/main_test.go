@@ -240,6 +240,7 @@ func TestDemo(t *testing.T) {
 	}{
 		{"sqlite", func(*testing.T) []string { return nil }},
 		{"postgres", func(t *testing.T) []string {
+			t.Helper()
 			return []string{"--postgres", testservice.Postgres(t), "--redis", testservice.Redis(t)}
 		}},
 	} {
