@@ -54,6 +54,12 @@ func (a app) one(t *testing.T, query string) (s string) {
 
 func (a app) status(t *testing.T) string { return a.one(t, `SELECT status FROM loans WHERE id = 7`) }
 
+func TestATableBoundToNoMachineIsAnErrorAtStart(t *testing.T) {
+	st := memory(t, sqlite.Table("laon", "loans", "id", "status"))
+	_, err := interlock.New(interlock.Config{Machines: machines(t, loanYAML), Policy: loanRules(), Store: st})
+	require.EqualError(t, err, `interlock: table loans is bound to machine "laon", which isn't in Config.Machines; there are: loan`)
+}
+
 func TestBoundRowMovesWithTheTransition(t *testing.T) {
 	a := newApp(t, nil)
 	a.exec(t, `INSERT INTO loans VALUES (7, 'created', 1000)`)

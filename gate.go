@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,6 +71,9 @@ func New(cfg Config) (*Gate, error) {
 	if len(cfg.Machines) == 0 {
 		return nil, errors.New("interlock: Config.Machines is empty: give at least one, such as from fsm.LoadDir(dir)")
 	}
+	if err := cfg.bindings(); err != nil {
+		return nil, err
+	}
 	cfg.setDefaults()
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.StartTimeout)
 	defer cancel()
@@ -91,6 +96,28 @@ func New(cfg Config) (*Gate, error) {
 		g.puts = startPuts(cfg.Cache, g.log)
 	}
 	return g, nil
+}
+
+// bindings refuses a table bound to a machine that the gate doesn't have: nobody
+// would ever write its column, and nobody be told.
+func (c *Config) bindings() error {
+	store, ok := c.Store.(interface{ Bindings() []Binding })
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, m := range c.Machines {
+		if m != nil {
+			names = append(names, m.Name())
+		}
+	}
+	for _, b := range store.Bindings() {
+		if !slices.Contains(names, b.Machine) {
+			return fmt.Errorf("interlock: table %s is bound to machine %q, which isn't in Config.Machines; there are: %s",
+				b.Table, b.Machine, strings.Join(names, ", "))
+		}
+	}
+	return nil
 }
 
 func (c *Config) setDefaults() {

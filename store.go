@@ -27,7 +27,8 @@ var (
 // the transaction that writes. Implementations pass store/storetest. All
 // methods are safe for concurrent use. A store that also has
 // Migrate(context.Context) error is migrated by [New]: whoever wraps one passes
-// that on. A cancelled context stops a read, but a
+// that on. Bindings() []Binding likewise lets New see that each bound machine is
+// there. A cancelled context stops a read, but a
 // commit that was begun is either whole or not at all.
 type Store interface {
 	// Epoch is the identity of this database's history: a random value made

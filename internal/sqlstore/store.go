@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +66,16 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
 	}
 	return s, nil
+}
+
+// Bindings are the application's tables that machines are bound to, in the order
+// of their machines.
+func (s *Store) Bindings() []Binding {
+	var all []Binding
+	for _, machine := range slices.Sorted(maps.Keys(s.bindings.known)) {
+		all = append(all, s.bindings.known[machine])
+	}
+	return all
 }
 
 const epochSQL = `SELECT epoch FROM il.store`
