@@ -205,3 +205,15 @@ func TestReadAfterDoSeesIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "reviewed", inst.State, "what the handler may have changed is read again")
 }
+
+func TestCreateWithDryRun(t *testing.T) {
+	a := newApp(t, nil)
+	a.exec(t, `INSERT INTO loans VALUES (7, 'created', 5)`)
+	res, _, err := interlock.CreateWith(t.Context(), a.Gate, employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "7", DryRun: true},
+		func(context.Context, *sql.Tx, interlock.Transition) (any, error) { return nil, errors.New("a dry run runs no handler") })
+	require.NoError(t, err)
+	require.Equal(t, "created", res.Instance.State)
+	require.EqualValues(t, 1, res.Instance.Version)
+	_, err = a.History(t.Context(), root, interlock.Ref{Machine: "loan", ID: "7"}, 0, 0)
+	require.NoError(t, err, "the row is there, unadopted")
+}

@@ -43,8 +43,10 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 	}
 	snap := g.snap.Load()
 	f, no := g.facts(ctx, q, snap, true)
+	var dry ruling
 	if no == nil && q.dryRun {
-		no = g.decide(ctx, f, q).refusal
+		dry = g.decide(ctx, f, q) // of a bound machine only where the row is there already
+		no = dry.refusal
 	} else if no == nil {
 		no = g.mayCreate(f, q)
 	}
@@ -53,7 +55,7 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 		return Result{}, nil, err
 	}
 	if q.dryRun {
-		return Result{}, nil, nil
+		return g.wouldBe(f, q, dry), nil, nil
 	}
 	return g.within(ctx, q, &transaction{handler: typed(handler), first: true})
 }
