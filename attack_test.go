@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -315,5 +316,22 @@ func TestOnBehalfOfWhom(t *testing.T) {
 		bot := interlock.Actor{ID: "bot", Kind: interlock.Service, Roles: []string{"employee"}, OnBehalfOf: &behalf}
 		_, err := g.Fire(t.Context(), bot, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
 		require.ErrorIs(t, err, &interlock.Refusal{Stage: interlock.StageIdentity}, name)
+	}
+}
+
+// An expired key must not make a refusal look like what was done under it.
+func TestExpiredKeyIsNoAnswer(t *testing.T) {
+	now := time.Now()
+	g := newGate(t, func(c *interlock.Config) { c.Now = func() time.Time { return now } })
+	newLoan(t, g, "17")
+	req := interlock.Request{Machine: "loan", ID: "17", Event: "submit", IdempotencyKey: "k"}
+	_, err := g.Fire(t.Context(), employee("erin"), req)
+	require.NoError(t, err)
+	for range 2 {
+		now = now.Add(24 * time.Hour) // to the very moment, and after it
+		_, err = g.Fire(t.Context(), employee("erin"), req)
+		refusal(t, err, interlock.StageGraph, "illegal_event")
+		_, _, err = interlock.Do(t.Context(), g, employee("erin"), req, func(context.Context, *sql.Tx, interlock.Transition) (any, error) { return nil, nil })
+		refusal(t, err, interlock.StageGraph, "illegal_event")
 	}
 }

@@ -24,7 +24,9 @@ func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler 
 	// Refused requests never open a writing transaction.
 	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
 		if err != nil && g.isDone(ctx, q) {
-			_, res, err = g.replay(ctx, q)
+			if done, res, err := g.replay(ctx, q); done {
+				return res, nil, err
+			}
 		}
 		return res, nil, err
 	}

@@ -222,8 +222,9 @@ func (g *Gate) refuse(ctx context.Context, q *question, f *facts, look int, no *
 // idempotency key since it was looked for: then it is that which is in the way.
 func (g *Gate) refuseUnlessDone(ctx context.Context, q *question, f *facts, look int, no *Refusal) (Result, error) {
 	if g.isDone(ctx, q) {
-		_, res, err := g.replay(ctx, q)
-		return res, err
+		if done, res, err := g.replay(ctx, q); done {
+			return res, err
+		}
 	}
 	return g.refuse(ctx, q, f, look, no)
 }
@@ -233,7 +234,7 @@ func (g *Gate) isDone(ctx context.Context, q *question) bool {
 		return false
 	}
 	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
-	return err == nil && row != nil && string(row.Fingerprint) == string(q.fingerprint())
+	return err == nil && row != nil && row.Expires.After(q.now) && string(row.Fingerprint) == string(q.fingerprint())
 }
 
 // veto asks the host's Before hooks.
@@ -329,7 +330,7 @@ func (g *Gate) replay(ctx context.Context, q *question) (done bool, res Result, 
 		_, no := g.refuse(ctx, q, nil, 1, unavailable("store_failed", "the store doesn't answer", err))
 		return true, res, no
 	}
-	if row == nil || row.Expires.Before(q.now) {
+	if row == nil || !row.Expires.After(q.now) {
 		return false, res, nil // the store, too, takes an expired key as free
 	}
 	if string(row.Fingerprint) != string(q.fingerprint()) {

@@ -195,7 +195,7 @@ func (p *program) rolesCall(use, short, method string, args int) *cobra.Command 
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(p.out, strings.TrimSpace(string(body)))
+			_, err = fmt.Fprintln(p.out, printable(strings.TrimSpace(string(body))))
 			return err
 		},
 	}
