@@ -28,7 +28,7 @@ func TestReadmeProgram(t *testing.T) {
 	require.NoError(t, err)
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
-	src := bytes.Replace(block[1], []byte("127.0.0.1:8081"), []byte(addr), 1)
+	src := bytes.Replace(block[1], []byte("127.0.0.1:8084"), []byte(addr), 1)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), src, 0o600))
 	bin := filepath.Join(dir, "leave")
