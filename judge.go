@@ -137,15 +137,18 @@ func (d *decider) who(requires []string) (held bool, grants []string) {
 	return held, grants
 }
 
+// conclude says yes only where somebody may and nothing speaks against it. The
+// reasons tell why not; that there are none is never what makes the yes.
 func (j *judgement) conclude(d *decider, held bool) {
-	if !held && !j.granting(d) {
+	who := held || j.granting(d)
+	if !who {
 		why := []Reason{{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": j.c.requires}}}
-		if len(j.ungranted) == len(j.c.requires) {
+		if len(j.ungranted) > 0 && len(j.ungranted) == len(j.c.requires) {
 			why = nil // conditions alone: their titles say it better
 		}
 		j.reasons = slices.Concat(why, j.ungranted, j.reasons)
 	}
-	j.allowed = len(j.reasons) == 0
+	j.allowed = who && len(j.reasons) == 0
 }
 
 // granting tells whether a `$condition` may still grant, once the form or note is given.
