@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/middleware"
 )
 
 //go:embed openapi.yaml
@@ -36,7 +37,28 @@ func parseDocument() (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	if err := nameCodes(base); err != nil {
+		return nil, err
+	}
 	return &document{base: base}, nil
+}
+
+// nameCodes lists the codes of problems, so that generated clients know them all.
+func nameCodes(base map[string]any) error {
+	at := base
+	for _, name := range []string{"components", "schemas", "Problem", "properties", "code"} {
+		next, ok := at[name].(map[string]any)
+		if !ok {
+			return fmt.Errorf("openapi.yaml: there is no %s on the way to the codes of problems", name)
+		}
+		at = next
+	}
+	codes := []any{}
+	for _, p := range middleware.Problems() {
+		codes = append(codes, p.Code)
+	}
+	at["enum"] = codes
+	return nil
 }
 
 // withMachines renders the document with what can be fired, created and edited
