@@ -210,7 +210,9 @@ func TestCreateWithDryRun(t *testing.T) {
 	a := newApp(t, nil)
 	a.exec(t, `INSERT INTO loans VALUES (7, 'created', 5)`)
 	res, _, err := interlock.CreateWith(t.Context(), a.Gate, employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "7", DryRun: true},
-		func(context.Context, *sql.Tx, interlock.Transition) (any, error) { return nil, errors.New("a dry run runs no handler") })
+		func(context.Context, *sql.Tx, interlock.Transition) (any, error) {
+			return nil, errors.New("a dry run runs no handler")
+		})
 	require.NoError(t, err)
 	require.Equal(t, "created", res.Instance.State)
 	require.EqualValues(t, 1, res.Instance.Version)

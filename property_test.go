@@ -2,6 +2,7 @@ package interlock_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,11 +23,14 @@ func randomMachine(t *rapid.T) string {
 	for i := range rapid.IntRange(1, 4).Draw(t, "events") {
 		to := rapid.SampledFrom([]string{"a", "b", "c", "[a, b]", "[b, c]", "[a, b, c]"}).Draw(t, "to")
 		note := rapid.SampledFrom([]string{"optional", "required", "forbidden"}).Draw(t, "note")
-		requires := rapid.SampledFrom([]string{"[r1]", "[r2]", "[anyone]", "[r1, $g1]", "[$g1]", "[$g2, r2]", "[system]"}).Draw(t, "requires")
+		requires := rapid.SampledFrom([]string{"[r1]", "[r2]", "[anyone]", "", "[r1, $g1]", "[$g1]", "[$g2, r2]", "[system]"}).Draw(t, "requires")
+		if requires != "" { // nobody is named: nobody may
+			requires = ", requires: " + requires
+		}
 		checks := rapid.SampledFrom([]string{"[]", "[c1]", "[c2]", "[c1, c2]", "[c3]", "[c1, c3]"}).Draw(t, "checks")
 		form := rapid.SampledFrom([]string{"", ", input: {type: object, properties: {x: {type: integer}}, additionalProperties: false}",
 			", input: {type: object, properties: {x: {type: integer}}, required: [x], additionalProperties: false}"}).Draw(t, "form")
-		src += fmt.Sprintf("  e%d: {from: [%s], to: %s, note: %s, requires: %s, checks: %s%s}\n", i,
+		src += fmt.Sprintf("  e%d: {from: [%s], to: %s, note: %s%s, checks: %s%s}\n", i,
 			rapid.SampledFrom([]string{"a", "b", "a, b", "a, b, c"}).Draw(t, "from"), to, note, requires, checks, form)
 	}
 	return src + "  hold: {from: " + rapid.SampledFrom(states).Draw(t, "hold") + ", stay: true, requires: [anyone], checks: [c1, c2, c3]}\n  grants: {from: a, to: b, requires: [$g1, $g2]}\n"
@@ -150,6 +154,64 @@ func agree(t *rapid.T, g *interlock.Gate, who interlock.Actor, ref interlock.Ref
 		require.False(t, !target.Allowed && accepted[target.State], "refused on the menu, accepted by the gate: %s %+v", o.Event, target)
 	}
 	require.False(t, !o.Allowed && len(accepted) > 0, "refused on the menu, accepted by the gate: %+v", o)
+}
+
+// allow ⇔ one of requires holds ∧ every check is exactly true ∧ deny is empty ∧
+// nothing failed: the contract, written down once more without the gate.
+func TestGateKeepsTheContract(t *testing.T) {
+	st := &frozenStore{Store: memory(t), facts: map[interlock.Ref]interlock.Facts{}}
+	rapid.Check(t, func(rt *rapid.T) {
+		src := randomMachine(rt)
+		m, err := fsm.Parse("m.yaml", []byte(src))
+		require.NoError(rt, err, src)
+		pol := randomRules(rt)
+		pol.target = nil // the caller names the target
+		g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Policy: pol, Store: st, Logger: quiet()})
+		require.NoError(rt, err, src)
+		defer func() { require.NoError(rt, g.Close(context.Background())) }()
+		created, err := g.Create(context.Background(), root, interlock.CreateRequest{Machine: "m"})
+		require.NoError(rt, err)
+		ref := interlock.Ref{Machine: "m", ID: created.Instance.ID}
+		roles := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"r1", "r2"}), rapid.ID[string]).Draw(rt, "roles")
+		for _, e := range m.Edges() {
+			if e.From != m.Initial() {
+				continue
+			}
+			event := m.Event(e.Event)
+			for _, note := range []string{"", "n", "please"} {
+				for _, form := range []map[string]any{{}, {"x": json.Number("1")}, {"x": json.Number("0")}} {
+					_, err := try(g, interlock.Actor{ID: "ann", Roles: roles}, ref, event.Name, m.State(e.To).Name, note, form)
+					want := contract(pol, event, e, roles, note, form)
+					require.Equal(rt, want, err == nil, "%s %+v roles %v note %q form %v: %v\n%s", event.Name, e, roles, note, form, err, src)
+				}
+			}
+		}
+	})
+}
+
+func contract(pol *rules, event *fsm.Event, e fsm.Edge, roles []string, note string, form map[string]any) bool {
+	if event.Note == fsm.NoteRequired && note == "" || event.Note == fsm.NoteForbidden && note != "" {
+		return false
+	}
+	if event.Input == nil && len(form) > 0 || event.Input != nil && len(event.Input.Check(form)) > 0 {
+		return false
+	}
+	in := &interlock.Input{Form: form, Note: note}
+	who := false
+	for _, r := range e.Requires {
+		switch {
+		case r == "anyone", slices.Contains(roles, r):
+			who = true
+		case r[0] == '$' && !slices.ContainsFunc(e.Requires, func(r string) bool { return r == "anyone" || slices.Contains(roles, r) }):
+			who = who || pol.conditions[r[1:]](in) == true
+		}
+	}
+	for _, c := range e.Checks {
+		if pol.conditions[c](in) != true {
+			return false
+		}
+	}
+	return who && (pol.deny == nil || len(pol.deny(in)) == 0)
 }
 
 // What a decision is made on is complete, whatever the machine.
