@@ -2,6 +2,7 @@ package interlock
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -98,8 +99,12 @@ func (a *attempts) flush(ctx context.Context) error {
 
 func (a *attempts) close(ctx context.Context) error {
 	a.once.Do(func() { close(a.stop) })
-	<-a.done
-	return a.flush(ctx)
+	select {
+	case <-a.done:
+		return a.flush(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("interlock: refused attempts could not be written: %w", context.Cause(ctx))
+	}
 }
 
 // attempt notes a refusal. Reads and dry runs are not attempts. A counter's key

@@ -37,7 +37,8 @@ func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler 
 // handler runs before the instance is decided and written, so that it may insert
 // the row of the bound table; a refusal rolls its writes back. An id that is
 // taken is told after the handler, so let its INSERT pass over a row that is there
-// (ON CONFLICT DO NOTHING), or its own error comes first.
+// (ON CONFLICT DO NOTHING), or its own error comes first. A dry run runs no
+// handler: of a bound machine it answers drift where the row isn't there yet.
 func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateRequest, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
 	q, no := g.askCreate(actor, req)
 	if no != nil {
@@ -57,6 +58,7 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 		return Result{}, nil, err
 	}
 	if q.dryRun {
+		g.observed(ctx, q, f, 1, nil)
 		return g.wouldBe(f, q, dry), nil, nil
 	}
 	return g.within(ctx, q, &transaction{handler: typed(handler), first: true})
@@ -94,7 +96,7 @@ func typed[Tx any](handler func(context.Context, Tx, Transition) (any, error)) a
 // rehearse decides as Fire would, without committing.
 func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
 	dry := *q
-	dry.dryRun = true
+	dry.dryRun, dry.rehearsal = true, !q.dryRun
 	res, err := g.run(ctx, &dry)
 	var no *Refusal
 	if errors.As(err, &no) && !q.dryRun && !g.isDone(ctx, q) {

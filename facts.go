@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -196,6 +197,7 @@ type puts struct {
 	cache Cache
 	log   *slog.Logger
 	queue chan put
+	stop  context.CancelFunc // ends the writes that are under way or queued
 	done  chan struct{}
 	mu    sync.RWMutex
 	ended bool
@@ -209,11 +211,15 @@ type put struct {
 const putQueue = 1024
 
 func startPuts(c Cache, log *slog.Logger) *puts {
-	p := &puts{cache: c, log: log, queue: make(chan put, putQueue), done: make(chan struct{})}
+	all, stop := context.WithCancel(context.Background())
+	p := &puts{cache: c, log: log, queue: make(chan put, putQueue), stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		for w := range p.queue {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if all.Err() != nil {
+				continue
+			}
+			ctx, cancel := context.WithTimeout(all, time.Second)
 			if err := p.cache.Put(ctx, w.epoch, w.entries); err != nil {
 				p.log.Debug("cache put failed", "error", err)
 			}
@@ -238,14 +244,21 @@ func (p *puts) send(epoch string, entries []CacheEntry) {
 	}
 }
 
-func (p *puts) close() {
+// close drops what is queued: the cache is only a hint, and may be stalled.
+func (p *puts) close(ctx context.Context) error {
+	p.stop()
 	p.mu.Lock()
 	if !p.ended {
 		p.ended = true
 		close(p.queue)
 	}
 	p.mu.Unlock()
-	<-p.done
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("interlock: a write to the cache doesn't end: %w", context.Cause(ctx))
+	}
 }
 
 // alarm is for what a person should look at.

@@ -113,7 +113,9 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			return g.refuse(ctx, q, f, look, no)
 		}
 		if q.dryRun {
-			g.observed(ctx, q, f, look, nil)
+			if !q.rehearsal {
+				g.observed(ctx, q, f, look, nil)
+			}
 			return g.wouldBe(f, q, r), nil
 		}
 		fresh = true

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -232,4 +233,11 @@ func codes(reasons []interlock.Reason) []string {
 		list = append(list, r.Code)
 	}
 	return list
+}
+
+// loanYAMLWith is the loan machine with one line changed.
+func loanYAMLWith(t testing.TB, old, changed string) string {
+	t.Helper()
+	require.Contains(t, loanYAML, old)
+	return strings.Replace(loanYAML, old, changed, 1)
 }

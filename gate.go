@@ -143,13 +143,15 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Close writes what refused attempts are still in memory. The store and the
-// cache stay open: they are the caller's.
+// Close writes what refused attempts are still in memory and ends what the gate
+// runs in the background. Its error says what ctx left no time for. The store
+// and the cache stay open: they are the caller's.
 func (g *Gate) Close(ctx context.Context) error {
+	var cache error
 	if g.puts != nil {
-		g.puts.close()
+		cache = g.puts.close(ctx)
 	}
-	return g.attempts.close(ctx)
+	return errors.Join(g.attempts.close(ctx), cache)
 }
 
 // now is the gate's clock as history keeps it: UTC, whole microseconds.

@@ -21,22 +21,23 @@ const (
 // question is one request, parsed once. Everything later (graph, policy,
 // fingerprint, history) uses this and nothing else.
 type question struct {
-	op     operation
-	actor  Actor // normalised: tenant, kind and person are set
-	behalf *Actor
-	ref    Ref
-	event  string
-	to     string
-	note   string
-	form   map[string]any // never nil; for $create and $facts the facts given
-	key    string         // idempotency
-	id     string         // request id
-	tid    string         // the transition's id, if it comes to one
-	dryRun bool
-	trace  bool
-	now    time.Time
-	begun  time.Time      // monotonic
-	facts  map[string]any // $create: the first facts; $facts: filled when decided
+	op        operation
+	actor     Actor // normalised: tenant, kind and person are set
+	behalf    *Actor
+	ref       Ref
+	event     string
+	to        string
+	note      string
+	form      map[string]any // never nil; for $create and $facts the facts given
+	key       string         // idempotency
+	id        string         // request id
+	tid       string         // the transition's id, if it comes to one
+	dryRun    bool
+	rehearsal bool // a dry run before the transaction: not observed where it allows
+	trace     bool
+	now       time.Time
+	begun     time.Time      // monotonic
+	facts     map[string]any // $create: the first facts; $facts: filled when decided
 }
 
 // Most that a caller may send, in bytes; a policy's input stays within 64 KiB.
