@@ -145,17 +145,117 @@ func TestPoisonedCacheCommitsNothing(t *testing.T) {
 	refusal(t, err, interlock.StageGraph, "not_found")
 }
 
+// alarms are what an Observer was told of beside the calls.
+type alarms struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (a *alarms) Observe(_ context.Context, o interlock.Observation) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if o.Alarm != "" {
+		a.all = append(a.all, o.Alarm)
+	}
+}
+
+func (a *alarms) taken() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := a.all
+	a.all = nil
+	return all
+}
+
+// An entry that isn't what its key says is a miss, and somebody is told; a miss
+// is nothing to be told of.
 func TestSwappedReplyIsAMiss(t *testing.T) {
-	g, cache := cachedLoan(t)
-	newLoan(t, g, "18")
-	cache.has(t, instKey("18"), 1)
-	cache.mu.Lock()
-	cache.entries[instKey("17")] = cache.entries[instKey("18")]
-	cache.entries[actKey("evan")] = cache.entries[actKey("erin")]
-	cache.mu.Unlock()
-	inst, err := g.Get(t.Context(), granted("evan"), interlock.Ref{Machine: "loan", ID: "17"})
+	cache, told := newCache(), &alarms{}
+	g := newGate(t, func(c *interlock.Config) { c.Cache, c.Observer = cache, told })
+	_, err := g.Grant(t.Context(), root, "evan", "employee", interlock.Scope{})
 	require.NoError(t, err)
-	require.Equal(t, "17", inst.ID)
+	ref := interlock.Ref{Machine: "loan", ID: "17"}
+	newLoan(t, g, "17")
+	newLoan(t, g, "18")
+	limit(t, g, "mark", 5)
+	_, err = g.Get(t.Context(), manager("mark"), ref)
+	require.NoError(t, err)
+	_, err = g.Get(t.Context(), granted("evan"), ref)
+	require.NoError(t, err)
+	cache.has(t, instKey("17"), 1)
+	cache.has(t, instKey("18"), 1)
+	cache.has(t, actKey("evan"), 1)
+	cache.has(t, actKey("mark"), 1)
+	require.Empty(t, told.taken())
+	right := map[interlock.CacheKey]interlock.CacheEntry{}
+	cache.mu.Lock()
+	for k, e := range cache.entries {
+		right[k] = e
+	}
+	cache.frozen = true
+	cache.mu.Unlock()
+	for key, other := range map[interlock.CacheKey]interlock.CacheKey{instKey("17"): instKey("18"), actKey("mark"): actKey("evan")} {
+		cache.mu.Lock()
+		cache.entries[key] = right[other]
+		cache.mu.Unlock()
+		inst, err := g.Get(t.Context(), manager("mark"), ref)
+		require.NoError(t, err)
+		require.Equal(t, "17", inst.ID)
+		require.Equal(t, []string{"cache_corrupt"}, told.taken())
+		e := right[key]
+		e.Version++
+		cache.mu.Lock()
+		cache.entries[key] = e // of a version that its content doesn't have
+		cache.mu.Unlock()
+		_, err = g.Get(t.Context(), manager("mark"), ref)
+		require.NoError(t, err)
+		require.Equal(t, []string{"cache_corrupt"}, told.taken())
+		cache.mu.Lock()
+		cache.entries[key] = right[key]
+		cache.mu.Unlock()
+	}
+}
+
+// The old is gone from the cache before the revoke has answered.
+func TestRevokeFloorsTheCache(t *testing.T) {
+	g, cache := cachedLoan(t)
+	_, err := g.Revoke(t.Context(), root, "evan", "employee", interlock.Scope{})
+	require.NoError(t, err)
+	cache.mu.Lock()
+	e := cache.entries[actKey("evan")]
+	cache.mu.Unlock()
+	require.EqualValues(t, 2, e.Version)
+	_, err = g.Get(t.Context(), granted("evan"), interlock.Ref{Machine: "loan", ID: "17"})
+	refusal(t, err, interlock.StageGraph, "not_found")
+}
+
+// stalledCache knows nothing and keeps whoever writes to it.
+type stalledCache struct {
+	*memoryCache
+	release chan struct{}
+}
+
+func (c stalledCache) Put(context.Context, string, []interlock.CacheEntry) error {
+	<-c.release
+	return nil
+}
+
+// Writes to the cache go behind the answer: a cache that stalls delays neither
+// calls nor, past its context, the gate's end.
+func TestStalledCacheDelaysNobody(t *testing.T) {
+	cache := stalledCache{newCache(), make(chan struct{})}
+	g, err := interlock.New(interlock.Config{Machines: machines(t, loanYAML), Policy: loanRules(), Store: memory(t), Cache: cache, Logger: quiet()})
+	require.NoError(t, err)
+	newLoan(t, g, "17")
+	for range 1200 { // more than the queue holds
+		_, err := g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+		require.NoError(t, err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, g.Close(short), context.DeadlineExceeded)
+	close(cache.release)
+	require.NoError(t, g.Close(t.Context()))
 }
 
 func TestBrokenCacheCostsNoAnswer(t *testing.T) {

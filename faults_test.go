@@ -168,6 +168,22 @@ func TestOldDecisionIsMadeAgain(t *testing.T) {
 	require.GreaterOrEqual(t, decisions, 2)
 }
 
+// The age of a decision is that of its facts: it counts from before they were read.
+func TestSlowReadIsOld(t *testing.T) {
+	st := &countingStore{Store: memory(t)}
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.DecisionAge = st, 500*time.Millisecond })
+	newLoan(t, g, "17")
+	before := st.loads.Load()
+	st.load = func() error {
+		if st.loads.Load() == before+1 {
+			time.Sleep(550 * time.Millisecond)
+		}
+		return nil
+	}
+	fire(t, g, employee("erin"), "17", "submit")
+	require.GreaterOrEqual(t, st.loads.Load(), before+2)
+}
+
 func TestActivation(t *testing.T) {
 	st := memory(t)
 	g := newGate(t, func(c *interlock.Config) { c.Store, c.Grace = st, -1 })
