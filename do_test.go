@@ -104,6 +104,37 @@ func TestUnknownOutcomeOfDo(t *testing.T) {
 	require.EqualValues(t, 2, versionOf(t, g, "loan", "17"))
 }
 
+// What a Do has lost is looked for, never made again: its handler has run. Where
+// a row stands, the look takes its lock; a creation has none, so that its absence
+// proves nothing.
+func TestLostDo(t *testing.T) {
+	g, st := spied(t, func(c *interlock.Config) { c.CommitTimeout = 200 * time.Millisecond })
+	newLoan(t, g, "17")
+	runs := 0
+	count := func(context.Context, *sql.Tx, interlock.Transition) (any, error) { runs++; return nil, nil }
+
+	st.lose = func() {}
+	_, _, err := interlock.Do(t.Context(), g, employee("erin"), comment("hers"), count)
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	require.EqualValues(t, 1, versionOf(t, g, "loan", "17"))
+	require.EqualValues(t, 2, st.withins.Load(), "the second is the look")
+	require.EqualValues(t, 2, st.locks.Load(), "both take the row's lock")
+
+	st.lose = func() {
+		_, err := g.Fire(t.Context(), employee("evan"), comment("his, in the same place"))
+		require.NoError(t, err)
+	}
+	_, _, err = interlock.Do(t.Context(), g, employee("erin"), comment("hers"), count)
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	require.EqualValues(t, 2, versionOf(t, g, "loan", "17"))
+
+	st.lose = func() {}
+	_, _, err = interlock.CreateWith(t.Context(), g, employee("erin"),
+		interlock.CreateRequest{Machine: "loan", ID: "18", Facts: map[string]any{"amount": 1}}, count)
+	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
+	require.Equal(t, 3, runs)
+}
+
 // What a handler has done outside the transaction can't be done again.
 func TestHandlerRunsOnce(t *testing.T) {
 	g, st := spied(t, nil)

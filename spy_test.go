@@ -2,6 +2,7 @@ package interlock_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -19,7 +20,9 @@ type spy struct {
 	within   func(ctx context.Context, do func() error) error
 	apply    func(c *interlock.Commit, do func() error) error
 	attempts func() error
+	lose     func() // the next Within is rolled back and its COMMIT lost; then this is done
 	withins  atomic.Int64
+	locks    atomic.Int64
 }
 
 func (s *spy) Commit(ctx context.Context, c *interlock.Commit) error {
@@ -34,6 +37,13 @@ func (s *spy) Within(ctx context.Context, fn func(interlock.Tx) error) error {
 	s.withins.Add(1)
 	do := func() error {
 		return s.Store.Within(ctx, func(tx interlock.Tx) error { return fn(spiedTx{tx, s}) })
+	}
+	if lose := s.lose; lose != nil {
+		s.lose = nil
+		undo := errors.New("rolled back")
+		err := s.Store.Within(ctx, func(tx interlock.Tx) error { return errors.Join(fn(spiedTx{tx, s}), undo) })
+		lose()
+		return errors.Join(err, errLost)
 	}
 	if s.within != nil {
 		return s.within(ctx, do)
@@ -53,6 +63,11 @@ func (s *spy) AddAttempts(ctx context.Context, a []interlock.Attempt, c []interl
 type spiedTx struct {
 	interlock.Tx
 	spy *spy
+}
+
+func (t spiedTx) Load(ctx context.Context, tenant string, ref interlock.Ref, actors []string) (interlock.Facts, error) {
+	t.spy.locks.Add(1)
+	return t.Tx.Load(ctx, tenant, ref, actors)
 }
 
 func (t spiedTx) Apply(ctx context.Context, c *interlock.Commit) error {
