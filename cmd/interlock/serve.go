@@ -90,7 +90,10 @@ func (p *program) runServe(ctx context.Context, c config) error {
 
 // watch activates what changes in the folders, as one step for both.
 func watch(ctx context.Context, g *interlock.Gate, c config, policy interlock.Policy, log *slog.Logger) error {
+	var one sync.Mutex // the one that reads last activates last
 	reload := func(ctx context.Context) error {
+		one.Lock()
+		defer one.Unlock()
 		machines, err := fsm.LoadDir(c.Machines)
 		if err != nil {
 			return err
