@@ -189,7 +189,7 @@ func (s *site) warm(user, path string) {
 		before := s.store.reads.Load()
 		s.get(user, path+"/actions")
 		return s.store.reads.Load() == before
-	}, 3*time.Second, 5*time.Millisecond)
+	}, 20*time.Second, 5*time.Millisecond)
 }
 
 // fallible are rules that can be made to fail.

@@ -96,7 +96,7 @@ func (d *desk) fire(event string) (interlock.Observation, time.Duration, error) 
 // warm fires until the decision rests on the cache: puts are made behind the answer.
 func (d *desk) warm() {
 	d.t.Helper()
-	for i := range 100 {
+	for i := range 1000 {
 		event := []string{"close", "reopen"}[i%2]
 		o, _, err := d.fire(event)
 		require.NoError(d.t, err)

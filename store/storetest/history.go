@@ -270,12 +270,12 @@ func (f *fixture) statuses(machine string) (out []string) {
 
 func activate(f *fixture) {
 	assert.Equal(f, []string{"r1 active"}, f.statuses("doc"))
-	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), 200*time.Millisecond))
+	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), grace))
 	assert.Equal(f, []string{"r2 active", "r1 accepting"}, f.statuses("doc"))
 	before := f.dump()
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), 0))
 	assert.Equal(f, before, f.dump(), "idempotent")
-	time.Sleep(210 * time.Millisecond)
+	time.Sleep(grace + 10*time.Millisecond)
 	assert.Equal(f, []string{"r2 active", "r1 retired"}, f.statuses("doc"))
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r3"), 0))
 	assert.Equal(f, []string{"r3 active", "r2 retired", "r1 retired"}, f.statuses("doc"))
