@@ -6,4 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
+// No test leaves a goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/interlock-go/interlock/internal/testservice"
 )
@@ -29,7 +30,7 @@ const (
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // exec runs the program as the shell would.
