@@ -35,9 +35,9 @@ fmt: ## gofmt and import order
 data: services ## the tests over public machines, workflows and logs, in the folder INTERLOCK_DATA
 	INTERLOCK_DATA="$(INTERLOCK_DATA)" $(BESIDE) $(GO) test -tags data -count=1 -v ./internal/data/...
 
-bench: services ## comparisons with other libraries
-	@test -d bench || { echo "no comparisons here: they live in bench/, a module of its own" >&2; exit 1; }
-	cd bench && $(GO) test -run '^$$' -bench . ./...
+bench: ## benchmarks; where bench/ is there, a module of its own, comparisons with other libraries too
+	$(GO) test -run '^$$' -bench . . ./fsm ./policies
+	@if [ -d bench ]; then cd bench && $(GO) test -run '^$$' -bench . ./...; fi
 
 services: ## see that PostgreSQL and Redis are there for the tests; install them on Debian
 	@sh tools/services.sh

@@ -86,6 +86,9 @@ func TestWhatCannotBeGranted(t *testing.T) {
 	} {
 		_, err := g.Grant(t.Context(), root, "uma", c.role, c.scope)
 		require.ErrorIs(t, err, &interlock.Refusal{Stage: interlock.StageInput, Code: "input_invalid"}, name)
+		if c.role == "interlock:root" {
+			require.ErrorContains(t, err, "reserved")
+		}
 	}
 	for pointer, attrs := range map[string]map[string]any{
 		"/attrs/limitt": {"limitt": 5}, "/attrs/limit": {"limit": "5"},
