@@ -20,9 +20,12 @@ const (
 	StageUnavailable Stage = "unavailable" // can't tell; never a yes
 )
 
-// Reason is one cause of a no.
+// Reason is one cause of a no. Its code is the name of a check, the code of a
+// deny, or the gate's own: role_required, facts_unfit, attrs_unfit,
+// target_mismatch, own_person, vetoed; in a menu, where the policy can't tell,
+// policy_failed.
 type Reason struct {
-	Code    string         `json:"code"`    // stable: role_required, a check's name, a deny's code
+	Code    string         `json:"code"`    // stable
 	Message string         `json:"message"` // for people
 	Params  map[string]any `json:"params,omitempty"`
 }
