@@ -17,6 +17,7 @@ type handler = func(context.Context, *sql.Tx, interlock.Transition) (any, error)
 
 // never is a handler that must not run.
 func never(t *testing.T) handler {
+	t.Helper()
 	return func(context.Context, *sql.Tx, interlock.Transition) (any, error) {
 		t.Error("the handler ran")
 		return nil, nil

@@ -187,6 +187,7 @@ func TestDecideRefusesWhatItCannotKnow(t *testing.T) {
 			q.Input.Form = map[string]any{"a": []any{strings.Repeat("x", maxStringBytes+1)}}
 		}, "at most 4096 go"},
 		"large input":       {func(q *interlock.Query) { q.Input.Form = map[string]any{"a": long(17)} }, "larger than 64 KiB"},
+		"a crowd":           {func(q *interlock.Query) { q.Input.Instance.Did["go"] = crowd(30000) }, "larger than 1024 KiB"},
 		"many small things": {func(q *interlock.Query) { q.Input.Form = map[string]any{"a": make([]any, 20000)} }, "larger than 64 KiB"},
 		"deep input":        {func(q *interlock.Query) { q.Input.Form = deep(40) }, "nested more than 32"},
 		"not UTF-8":         {func(q *interlock.Query) { q.Input.Note = "\xff" }, "UTF-8"},
@@ -337,4 +338,23 @@ func TestLoadErrorIsAnErrorOfItsOwn(t *testing.T) {
 	require.True(t, errors.As(err, &load))
 	require.Equal(t, "m.rego", load.Diagnostics[0].File)
 	require.ErrorContains(t, err, "m.rego:1:1: package nowhere is refused")
+}
+
+func crowd(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("person-%029d", i)
+	}
+	return list
+}
+
+// Whoever lets many people act on an instance can't make its conditions unaskable
+// for those who come after them.
+func TestDecideAmongACrowd(t *testing.T) {
+	r := rulesOf(t, loanRules, Timeout(20*time.Second))
+	in := loanInput()
+	in.Instance.Did["submit"], in.Instance.Actors = crowd(5000), crowd(5000)
+	v, err := r.Decide(t.Context(), &interlock.Query{Input: in, Checks: []string{"four_eyes"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"four_eyes"}, v.Passed)
 }

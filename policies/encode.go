@@ -52,7 +52,7 @@ func newEncoder(m *fsm.Machine) *encoder {
 		"actor.attrs":    scalars(in, "actor", "attrs"),
 		"input":          scalars(in, "input"),
 	}
-	b := build{encoder: e}
+	b := build{encoder: e, limit: maxInputBytes}
 	e.never = b.object("person", b.text("", ""), "at", b.text("", ""), "count", b.int(0))
 	return e
 }
@@ -77,11 +77,12 @@ func scalars(s schema, path ...string) map[string]string {
 type build struct {
 	*encoder
 	bytes int
+	limit int
 	err   error
 }
 
 func (e *encoder) encode(in *interlock.Input) (*ast.Term, error) {
-	b := &build{encoder: e}
+	b := &build{encoder: e, limit: maxInputBytes}
 	out := b.object(
 		"machine", b.text("machine", in.Machine),
 		"event", b.text("event", in.Event),
@@ -113,6 +114,13 @@ func (e *encoder) encode(in *interlock.Input) (*ast.Term, error) {
 }
 
 func (b *build) instance(in *interlock.InputInstance) *ast.Term {
+	history := &build{encoder: b.encoder, limit: maxHistoryBytes}
+	entered := history.people("instance.entered", b.states, in.Entered)
+	did := history.people("instance.did", b.events, in.Did)
+	actors := history.texts("instance.actors", in.Actors)
+	if b.err == nil {
+		b.err = history.err
+	}
 	return b.object(
 		"id", b.text("instance.id", in.ID),
 		"tenant", b.text("instance.tenant", in.Tenant),
@@ -122,9 +130,9 @@ func (b *build) instance(in *interlock.InputInstance) *ast.Term {
 		"created_by", b.text("instance.created_by", in.CreatedBy),
 		"created_at", b.time(in.CreatedAt),
 		"since", b.time(in.Since),
-		"entered", b.people("instance.entered", b.states, in.Entered),
-		"did", b.people("instance.did", b.events, in.Did),
-		"actors", b.texts("instance.actors", in.Actors),
+		"entered", entered,
+		"did", did,
+		"actors", actors,
 		"last", b.last(in.Last),
 	)
 }
@@ -180,8 +188,8 @@ func (b *build) fail(at, format string, args ...any) *ast.Term {
 }
 
 func (b *build) count(at string, n int) {
-	if b.bytes += n + 3; b.bytes > maxInputBytes && b.err == nil { // quotes and a comma
-		b.err = fmt.Errorf("is larger than %d KiB%s", maxInputBytes>>10, where(at))
+	if b.bytes += n + 3; b.bytes > b.limit && b.err == nil { // quotes and a comma
+		b.err = fmt.Errorf("is larger than %d KiB%s", b.limit>>10, where(at))
 	}
 }
 

@@ -16,11 +16,12 @@ import (
 const (
 	DefaultTimeout = 250 * time.Millisecond // of one decision whose context has no deadline
 
-	maxInputBytes  = 64 << 10
-	maxStringBytes = 4 << 10
-	maxInputDepth  = 32
-	maxLeaked      = 16
-	wall           = 100 * time.Millisecond // from the deadline until an evaluation is abandoned
+	maxInputBytes   = 64 << 10 // besides history
+	maxHistoryBytes = 1 << 20  // who was there: apart, so that a crowd can't use up what a request needs
+	maxStringBytes  = 4 << 10
+	maxInputDepth   = 32
+	maxLeaked       = 16
+	wall            = 100 * time.Millisecond // from the deadline until an evaluation is abandoned
 )
 
 // Source is where Rego and data come from. It implements interlock.Policy; each
