@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fmt data bench services clean
+.PHONY: help demo run build test prove mutants lint fmt data bench services clean
 
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
@@ -24,6 +24,14 @@ build: ## the static binary, into bin/interlock
 test: services ## vet, then every test with the race detector, on SQLite, PostgreSQL and Redis
 	$(GO) vet ./...
 	$(BESIDE) $(GO) run ./internal/testservice/count -stores sqlite,postgres,redis -- $(GO) test -json -race -count=1 -timeout 8m ./...
+
+prove: services ## what is promised, tried at full size; ends with a table of what was tried and what failed
+	@rm -f bin/prove.jsonl && mkdir -p bin
+	INTERLOCK_PROVE_REPORT="$(abspath bin/prove.jsonl)" $(BESIDE) $(GO) run ./internal/testservice/count -- $(GO) test -json -race -count=1 -p 1 -timeout 19m ./internal/prove/...
+	@$(GO) run ./internal/prove/table bin/prove.jsonl
+
+mutants: services ## each seeded mutant of the protocol, and the test that catches it
+	$(BESIDE) $(GO) run ./internal/prove/mutants
 
 lint: ## golangci-lint and staticcheck, in the versions of tools/go.mod
 	$(TOOL) golangci-lint run

@@ -71,10 +71,11 @@ var arrows = []arrow{
 	},
 	{
 		from: "cmd/...", to: ours("..."), testsTo: ours("..."),
-		never: ours("internal/testservice/...", "store/storetest/...", "internal/data/..."),
+		never: ours("internal/testservice/...", "store/storetest/...", "internal/data/...", "internal/prove/..."),
 	},
 	{from: "internal/testservice/...", to: ours("internal/testservice/..."), testsTo: ours()},
 	{from: "internal/data/...", to: ours("..."), testsTo: ours("...")},
+	{from: "internal/prove/...", to: ours("..."), testsTo: ours("...")},
 }
 
 // Who knows what of the world outside, where that matters to those who import us.
