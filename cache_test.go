@@ -20,16 +20,18 @@ type memoryCache struct {
 	frozen  bool // takes no writes: what is there gets stale
 	broken  bool
 	gets    int
+	epoch   string // that was asked for last
 }
 
 func newCache() *memoryCache {
 	return &memoryCache{entries: map[interlock.CacheKey]interlock.CacheEntry{}}
 }
 
-func (c *memoryCache) Get(_ context.Context, _ string, keys []interlock.CacheKey) ([]interlock.CacheEntry, error) {
+func (c *memoryCache) Get(_ context.Context, epoch string, keys []interlock.CacheKey) ([]interlock.CacheEntry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gets++
+	c.epoch = epoch
 	if c.broken {
 		return nil, errors.New("down")
 	}

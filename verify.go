@@ -45,11 +45,9 @@ const maxFaults = 100
 // The error says that the store could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64)) (VerifyReport, error) {
 	v := verifier{ctx: ctx, store: store, progress: progress}
-	epoch, err := store.Epoch(ctx)
-	if err != nil {
+	if err := v.readEpochs(); err != nil {
 		return v.report, fmt.Errorf("read the store's epoch: %w", err)
 	}
-	v.epoch = epoch
 	heads, stop := iter.Pull2(store.Heads(ctx))
 	defer stop()
 	v.heads = heads
@@ -85,12 +83,49 @@ type verifier struct {
 	ctx      context.Context
 	store    Store
 	epoch    string
+	epochs   map[string]int // each epoch that the store has had, by its place
+	since    int            // that of the row before, in its chain
 	report   VerifyReport
 	progress func(int64)
 	heads    func() (Head, error, bool)
 	head     *Head
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
+}
+
+// readEpochs knows which epochs rows may be of. A store that doesn't keep the
+// former ones has one.
+func (v *verifier) readEpochs() (err error) {
+	if v.epoch, err = v.store.Epoch(v.ctx); err != nil {
+		return err
+	}
+	v.epochs = map[string]int{v.epoch: 0}
+	if keeps, ok := v.store.(interface {
+		Epochs(ctx context.Context) ([]Epoch, error)
+	}); ok {
+		all, err := keeps.Epochs(v.ctx)
+		if err != nil {
+			return err
+		}
+		for i, e := range all {
+			v.epochs[e.ID] = i
+		}
+	}
+	return nil
+}
+
+// checkEpoch: a row is of an epoch that the store has had, and never of an
+// earlier one than the row before it.
+func (v *verifier) checkEpoch(r *Record, p *parsed, first bool) {
+	at, known := v.epochs[p.epoch]
+	switch {
+	case !known:
+		v.bad(r, "it is of epoch %s, which this store never had", p.epoch)
+		return
+	case !first && at < v.since:
+		v.bad(r, "it is of an earlier epoch than the row before")
+	}
+	v.since = at
 }
 
 func (v *verifier) nextHead() error {
@@ -211,6 +246,7 @@ func (v *verifier) check(r *Record, wantSeq int64, wantPrev []byte) {
 	if !bytes.Equal(p.prev, wantPrev) || !bytes.Equal(r.Prev, p.prev) {
 		v.bad(r, "it doesn't follow the row before")
 	}
+	v.checkEpoch(r, p, wantSeq == 1)
 	if col := r.differs(p); col != "" {
 		v.bad(r, "column %s isn't what the chain says", col)
 	}

@@ -36,6 +36,7 @@ type config struct {
 	Metrics  string `yaml:"metrics" env:"METRICS"` // "" : none
 	SQLite   string `yaml:"sqlite" env:"SQLITE"`
 	Postgres secret `yaml:"postgres" env:"POSTGRES"`
+	Witness  string `yaml:"witness" env:"WITNESS"`
 	Redis    secret `yaml:"redis" env:"REDIS"`
 	Machines string `yaml:"machines" env:"MACHINES"`
 	Policies string `yaml:"policies" env:"POLICIES"`
@@ -69,6 +70,7 @@ const configExample = `  listen: 127.0.0.1:8080
   metrics: ""                      # address of /metrics; "": none
   sqlite: interlock.db
   postgres: ""                     # postgres:// URL, instead of SQLite
+  witness: ""                      # file that remembers the store outside of it; "": beside SQLite, none for PostgreSQL
   redis: ""                        # redis:// URL of a cache; "": none
   machines: machines               # folder of *.yaml
   policies: ""                     # folder of *.rego; "": none

@@ -80,7 +80,7 @@ func (p *program) command() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(p.demo(), p.serve(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.roles(), p.version())
+	cmd.AddCommand(p.demo(), p.serve(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.epoch(), p.roles(), p.version())
 	explainArgs(cmd)
 	return cmd
 }

@@ -27,7 +27,7 @@ type opened struct {
 
 // openStore opens "sqlite:PATH", a path, or a "postgres://" URL.
 func openStore(ctx context.Context, where string, opts ...sqlite.Option) (*opened, error) {
-	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+	if isPostgres(where) {
 		return openPostgres(ctx, where)
 	}
 	path := strings.TrimPrefix(where, "sqlite:")
@@ -41,7 +41,20 @@ func openStore(ctx context.Context, where string, opts ...sqlite.Option) (*opene
 	return &opened{Store: st, name: "sqlite:" + path, close: st.Close}, nil
 }
 
-func openPostgres(ctx context.Context, url string) (*opened, error) {
+// openWitnessed opens a store that keeps its witness in the file; "" is where it
+// is kept without one.
+func openWitnessed(ctx context.Context, where, witness string) (*opened, error) {
+	if isPostgres(where) {
+		return openPostgres(ctx, where, postgres.Witness(witness))
+	}
+	return openStore(ctx, where, sqlite.Witness(witness))
+}
+
+func isPostgres(where string) bool {
+	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
+}
+
+func openPostgres(ctx context.Context, url string, opts ...postgres.Option) (*opened, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("the PostgreSQL URL can't be read; want postgres://USER:PASSWORD@HOST:PORT/DATABASE")
@@ -57,7 +70,7 @@ func openPostgres(ctx context.Context, url string) (*opened, error) {
 		pool.Close()
 		return nil, fmt.Errorf("%s doesn't answer: %w", name, err)
 	}
-	return &opened{Store: postgres.New(pool), name: name, close: func() error { pool.Close(); return nil }}, nil
+	return &opened{Store: postgres.New(pool, opts...), name: name, close: func() error { pool.Close(); return nil }}, nil
 }
 
 // openCache opens a Redis URL; "" is no cache. Its alarms (an entry that isn't

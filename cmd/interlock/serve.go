@@ -74,7 +74,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 		policy = policies.Dir(c.Policies)
 	}
 	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: identity, machines: machines, policy: policy,
-		store: c.store(), redis: string(c.Redis)}
+		store: c.store(), witness: c.Witness, redis: string(c.Redis)}
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
 	}
@@ -123,6 +123,7 @@ type service struct {
 	machines          []*fsm.Machine
 	policy            interlock.Policy
 	store, redis      string
+	witness           string
 	cursorKey         []byte
 
 	started func(context.Context, *interlock.Gate) error   // before the first request
@@ -131,7 +132,7 @@ type service struct {
 }
 
 func (s *service) run(ctx context.Context) (err error) {
-	st, err := openStore(ctx, s.store)
+	st, err := openWitnessed(ctx, s.store, s.witness)
 	if err != nil {
 		return err
 	}

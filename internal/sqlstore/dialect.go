@@ -19,8 +19,14 @@ type Dialect struct {
 	// transaction's end; "" when the writer is alone.
 	LockTx, LockTxShared string
 
+	// Notify tells who listens, when the transaction commits, that $1 changed; "" where nobody can.
+	Notify string
+
 	// Bind reads the types of the binding's columns.
 	Bind func(ctx context.Context, c Conn, b Binding) (Columns, error)
+	// Server names the server and its line of descent, so that another one, or a
+	// standby that took over, has another name; "" where it doesn't tell. nil: never.
+	Server func(ctx context.Context, c Conn) (string, error)
 	// Retry tells of errors after which the same transaction may succeed.
 	Retry func(error) bool
 }

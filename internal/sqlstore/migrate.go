@@ -68,7 +68,10 @@ func (s *Store) Migrate(ctx context.Context, list []Migration, setup string) err
 				return fmt.Errorf("migration %s: %w", m.Name, err)
 			}
 		}
-		_, err = tx.Exec(ctx, s.d.expand(putEpochSQL), rand.Text())
+		if _, err := tx.Exec(ctx, s.d.expand(putEpochSQL), rand.Text()); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, s.d.expand(firstEpochSQL))
 		return err
 	})
 }

@@ -21,6 +21,7 @@ type Store struct {
 	d        *Dialect
 	bindings *bindings
 	q        queries
+	seen     seen
 }
 
 // queries are the statements in the dialect's words.
@@ -38,6 +39,8 @@ type queries struct {
 	addCount, counters                                string
 	epoch, revisions, revisionLock, retire, retireOne string
 	putRevision, statesInUse                          string
+	epochs, nextEpoch, setEpoch, setServer, getServer string
+	putMark, getMark, trimMarks                       string
 }
 
 // New joins a database, its dialect and the application's tables.
@@ -64,6 +67,8 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		addCount: x(addCountSQL), counters: x(countersSQL),
 		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL), retireOne: x(retireOneSQL),
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
+		epochs: x(epochsSQL), nextEpoch: x(nextEpochSQL), setEpoch: x(setEpochSQL), setServer: x(setServerSQL), getServer: x(getServerSQL),
+		putMark: x(putMarkSQL), getMark: x(getMarkSQL), trimMarks: x(trimMarksSQL),
 	}
 	return s, nil
 }

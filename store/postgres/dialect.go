@@ -23,9 +23,44 @@ func dialect(schema string) *sqlstore.Dialect {
 		Update:       "FOR UPDATE",
 		LockTx:       "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
 		LockTxShared: "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
+		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",
+		Server:       server,
 		Bind:         bind,
 		Retry:        retry,
 	}
+}
+
+// channel is where changes of revisions and epochs are told: the schema, and what.
+const channel = "interlock"
+
+// The timeline by the name of the file that is being written: the control file
+// has it only after a checkpoint.
+const serverSQL = `SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || substring(pg_walfile_name(pg_current_wal_lsn()) FOR 8)`
+
+// server is "" where the role may not ask, or the server has no such functions.
+func server(ctx context.Context, c sqlstore.Conn) (string, error) {
+	rows, err := c.Query(ctx, serverSQL)
+	if err != nil {
+		return "", untold(err)
+	}
+	defer rows.Close()
+	var name string
+	if rows.Next() {
+		err = rows.Scan(&name)
+	}
+	rows.Close()
+	return name, untold(errors.Join(rows.Err(), err))
+}
+
+func untold(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "42501", "42883", "0A000", "55000":
+			return nil
+		}
+	}
+	return err
 }
 
 // retry: deadlock, serialization failure and lock timeout. The server has

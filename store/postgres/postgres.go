@@ -52,6 +52,7 @@ type options struct {
 	bindings  []interlock.Binding
 	schema    string
 	noMigrate bool
+	witness   string
 }
 
 // Table binds a machine to a table of the application's in the same database:
@@ -78,6 +79,15 @@ func Schema(name string) Option {
 // to date, for a role that may not create tables.
 func NoMigrate() Option {
 	return func(o *options) { o.noMigrate = true }
+}
+
+// Witness is a file in which this process remembers what it last left in the
+// database, so that Migrate refuses one that was put back to an earlier time.
+// Each process has its own, and on a disk that outlives it. Without one, Migrate
+// still refuses another server than the one before (its system identifier), and
+// a standby that took over (its timeline), where the role may read those.
+func Witness(file string) Option {
+	return func(o *options) { o.witness = file }
 }
 
 // New makes a store on a pool, which stays the caller's to close. The
@@ -109,18 +119,43 @@ func build(db database, opts []Option, err error) *Store {
 		db = broken{err}
 		core, _ = sqlstore.New(db, dialect(o.schema), nil)
 	}
+	core.WitnessIn(o.witness)
 	s := &Store{shared: core, db: db, schema: o.schema, noMigrate: o.noMigrate}
 	s.single = newSingle(o.schema, o.bindings)
 	return s
 }
 
 // Migrate makes or updates the schema, one process at a time, and checks the
-// bound tables. A schema of a newer program is refused.
+// bound tables. A schema of a newer program is refused; a database that isn't
+// as it was left is a *interlock.RewoundError: see [Witness] and [Store.BumpEpoch].
 func (s *Store) Migrate(ctx context.Context) error {
-	if err := s.migrate(ctx); err != nil {
+	err := s.migrate(ctx)
+	if err == nil {
+		err = s.CheckBindings(ctx)
+	}
+	if err == nil {
+		err = s.Begin(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("postgres, schema %s: %w", s.schema, err)
 	}
 	return nil
+}
+
+// BumpEpoch begins a new epoch, after the operator put a backup back, or promoted
+// a standby that may lack commits: nothing that was decided, or that stands in a
+// cache, under a former one counts any more, and Migrate refuses the database no
+// longer. It waits for commits in flight. The reason is kept.
+func (s *Store) BumpEpoch(ctx context.Context, reason string) (interlock.Epoch, error) {
+	err := s.migrate(ctx)
+	var e interlock.Epoch
+	if err == nil {
+		e, err = s.shared.BumpEpoch(ctx, reason)
+	}
+	if err != nil {
+		return e, fmt.Errorf("postgres, schema %s: %w", s.schema, err)
+	}
+	return e, nil
 }
 
 func (s *Store) migrate(ctx context.Context) error {
@@ -133,14 +168,9 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	if s.noMigrate {
-		err = s.shared.Verify(ctx, list)
-	} else {
-		err = s.shared.Migrate(ctx, list, setupSQL(s.schema))
+		return s.shared.Verify(ctx, list)
 	}
-	if err != nil {
-		return err
-	}
-	return s.CheckBindings(ctx)
+	return s.shared.Migrate(ctx, list, setupSQL(s.schema))
 }
 
 // setupSQL doesn't touch what is there: CREATE SCHEMA IF NOT EXISTS asks for

@@ -41,6 +41,7 @@ type Store struct {
 	lock     *os.File
 	folder   string // of ":memory:", removed by Close
 	commits  group
+	witness  string // "": none
 	readOnly bool
 }
 
@@ -52,6 +53,7 @@ type Option func(*options)
 type options struct {
 	bindings []interlock.Binding
 	readOnly bool
+	witness  string
 }
 
 // Table binds a machine to a table of the application's in the same file: its
@@ -65,6 +67,15 @@ func Table(machine, table, id, state string, facts ...string) Option {
 // TableOf is [Table] for any binding, such as one with a column of the tenant.
 func TableOf(b interlock.Binding) Option {
 	return func(o *options) { o.bindings = append(o.bindings, b) }
+}
+
+// Witness is the file in which this process remembers what it last left in the
+// database, so that Migrate refuses one that was put back to an earlier time.
+// Without it that is PATH.witness, beside the database: name one elsewhere if
+// backups are of the whole folder, since a witness that is put back along with
+// the database finds nothing.
+func Witness(file string) Option {
+	return func(o *options) { o.witness = file }
 }
 
 // ReadOnly opens the file beside a process that writes it. Every write fails.
@@ -82,7 +93,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &Store{readOnly: o.readOnly}
+	s := &Store{readOnly: o.readOnly, witness: o.witness}
 	if err := s.open(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), s.Close())
 	}
@@ -90,6 +101,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), s.Close())
 	}
+	core.WitnessIn(s.witness)
 	s.shared = core
 	s.commits.store = s
 	return s, nil
@@ -128,6 +140,12 @@ func (s *Store) open(path string) (err error) {
 		s.writer.SetMaxOpenConns(1)
 		if err := s.writer.Ping(); err != nil {
 			return err
+		}
+		if s.witness == "" && !memory {
+			if real, err := filepath.EvalSymlinks(path); err == nil {
+				path = real // beside the lock, whatever the file is called
+			}
+			s.witness = path + ".witness"
 		}
 	}
 	mode := reads
@@ -177,8 +195,24 @@ func dsn(target url.URL, memory bool, m mode) string {
 }
 
 // Migrate makes or updates the schema and checks the bound tables. A schema of
-// a newer program is refused. Read-only, it only checks.
+// a newer program is refused; a database that was put back to an earlier time
+// is a *interlock.RewoundError: see [Witness] and [Store.BumpEpoch]. Read-only,
+// it only looks at the schema and the tables.
 func (s *Store) Migrate(ctx context.Context) error {
+	err := s.schema(ctx)
+	if err == nil {
+		err = s.CheckBindings(ctx)
+	}
+	if err == nil && !s.readOnly {
+		err = s.Begin(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) schema(ctx context.Context) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -188,17 +222,23 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	if s.readOnly {
-		err = s.shared.Verify(ctx, list)
-	} else {
-		err = s.shared.Migrate(ctx, list, setupSQL)
+		return s.shared.Verify(ctx, list)
 	}
+	return s.shared.Migrate(ctx, list, setupSQL)
+}
+
+// BumpEpoch begins a new epoch, after the operator put a backup back: nothing
+// that was decided, or that stands in a cache, under a former one counts any
+// more, and Migrate refuses the database no longer. The reason is kept.
+func (s *Store) BumpEpoch(ctx context.Context, reason string) (interlock.Epoch, error) {
+	if err := s.schema(ctx); err != nil {
+		return interlock.Epoch{}, fmt.Errorf("sqlite: %w", err)
+	}
+	e, err := s.shared.BumpEpoch(ctx, reason)
 	if err != nil {
-		return fmt.Errorf("sqlite: %w", err)
+		return e, fmt.Errorf("sqlite: %w", err)
 	}
-	if err := s.CheckBindings(ctx); err != nil {
-		return fmt.Errorf("sqlite: %w", err)
-	}
-	return nil
+	return e, nil
 }
 
 const setupSQL = `CREATE TABLE IF NOT EXISTS il.schema_version (
