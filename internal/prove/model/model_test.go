@@ -21,7 +21,7 @@ func large() []world {
 		{again: true, keyed: true, manager: true, crash: true, admin: []op{revoke}},
 		{again: true, ben: true, keyed: true, manager: true, crash: true, calm: true, admin: []op{revoke}},
 		{again: true, keyed: true, manager: true, calm: true, admin: []op{revoke, grant}, redis: hostile},
-		{again: true, manager: true, admin: []op{revoke}, redis: honest},
+		{again: true, manager: true, calm: true, admin: []op{revoke, grant}, redis: honest},
 		{ben: true, manager: true, calm: true, admin: []op{revoke, activate}, redis: hostile},
 		{ben: true, manager: true, restore: true, admin: []op{revoke}},
 		{again: true, ben: true, keyed: true, manager: true, restore: true, calm: true},
