@@ -16,14 +16,14 @@
 // the steps of a transaction come one after the other, which is one of the
 // orders that are explored):
 //
-//	reserves the key                reserving an idempotency key, with a lease and a token of its own
+//	reserves the key                Gate.reserve, reserveKeySQL: with a lease, and a token of its own
 //	reads and decides               Gate.facts (Store.Load is one query, one snapshot) and Gate.decide
 //	reads again                     the next look of Gate.run: fresh, so that a no on cached facts isn't said
 //	it was … when asked             Gate.moved
 //	sends the commit                Gate.commit, on a context of its own: it goes on without the caller
 //	locks mark's row                a of beginSingle (store/postgres/commit.go), checkActorSQL: version, content_digest, FOR SHARE
 //	locks the revision              r and s of beginSingle, checkRevisionSQL and checkStoreSQL: status and epoch, FOR SHARE
-//	writes instance, history, key   u, h, k of the statement; updateInstanceSQL: version, state, content_digest, head; the key by its token
+//	writes instance, history, key   u, h, k of the statement; updateInstanceSQL: version, state, content_digest, head; the key by its token, completeKeySQL
 //	COMMIT                          the end of the statement's transaction; what waited for its locks goes on
 //	loses the connection            *UnknownOutcome
 //	makes the commit again          Gate.resolve with Gate.again: the same change, under the same predicates

@@ -188,19 +188,19 @@ func (x *explored) anything(f facts, read func(facts)) {
 }
 
 // before is the instance as it was some versions ago.
-func (n instance) before(back uint8) instance {
+func (h instance) before(back uint8) instance {
 	for ; back > 0; back-- {
-		n.version, n.head = n.version-1, n.head>>4
-		switch n.head & 0xf {
+		h.version, h.head = h.version-1, h.head>>4
+		switch h.head & 0xf {
 		case 0:
-			n.in = fresh
+			h.in = fresh
 		case uint16(ben) + 1:
-			n.in = held
+			h.in = held
 		default:
-			n.in = paid
+			h.in = paid
 		}
 	}
-	return n
+	return h
 }
 
 // decide is the gate's one function: the graph, the role, the facts.
@@ -330,21 +330,20 @@ func (x *explored) answerYes(i, of int, how string) {
 	}
 }
 
-// answerNo tells why not. The reservation ends with it where nothing can come of it any more.
+// answerNo tells why not. The key is given back, unless something may still be committed under it.
 func (x *explored) answerNo(i int) {
 	a := x.asks[i]
 	next := x.state
 	next.asks[i].at = over
 	broken := ""
-	final := a.no == denied || a.no == moved || a.no == unchanged
-	if final {
+	if a.no == denied || a.no == moved || a.no == unchanged {
 		next.deniedDone |= bit(i)
 		if x.committedBy&bit(i) != 0 {
 			broken = "told that nothing was changed, and it is committed"
 		}
-		if k := x.db.key; i != ben && k.status == reserved && int(k.ask) == i && !x.keyHeld() {
-			next.db.key = key{}
-		}
+	}
+	if k := x.db.key; a.no != unknown && i != ben && k.status == reserved && int(k.ask) == i && !x.keyHeld() {
+		next.db.key = key{}
 	}
 	if a.no == denied && a.knew && x.db.actor.manager && !x.unfit && i != ben && broken == "" {
 		broken = "refused for want of a role that had been granted before he asked"
