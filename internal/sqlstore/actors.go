@@ -9,7 +9,7 @@ import (
 	"github.com/interlock-go/interlock"
 )
 
-const checkActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2 AND version = $3 AND content_digest = $4 FOR_SHARE`
+const checkActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2 AND active AND version = $3 AND content_digest = $4 FOR_SHARE`
 
 const noActorSQL = `SELECT 1 FROM il.actor WHERE tenant = $1 AND id = $2`
 

@@ -21,7 +21,7 @@ a AS MATERIALIZED (
 	SELECT a.id FROM il.actor a
 	JOIN unnest(CAST($19 AS text[]), CAST($20 AS bigint[]), CAST($21 AS bytea[])) AS w (id, version, digest)
 		ON a.id = w.id AND a.version = w.version AND a.content_digest = w.digest
-	WHERE a.tenant = $1 AND (SELECT v FROM g) IS NOT NULL
+	WHERE a.tenant = $1 AND a.active AND (SELECT v FROM g) IS NOT NULL
 	ORDER BY a.id FOR SHARE OF a),
 r AS MATERIALIZED (
 	SELECT 1 FROM il.revision WHERE machine = $2 AND id = $18 AND (SELECT v FROM g) IS NOT NULL

@@ -15,6 +15,7 @@ import (
 func FuzzName(f *testing.F) {
 	f.Add("e", "actor", "a:b", "", "c", "e", "actor", "a", "", "b:c")
 	f.Add("e", "instance", "t", "m", "1", "e", "instance", "t", "m1:", "")
+	f.Add("e", "instance", "a:b", "c", "d", "e", "instance", "a", "b:c", "d")
 	f.Add("", "1:", "", "", "", "", "", "1:", "", "")
 	f.Fuzz(func(t *testing.T, e1, k1, t1, m1, i1, e2, k2, t2, m2, i2 string) {
 		c := &Cache{cfg: Config{Prefix: "p:"}}

@@ -153,6 +153,9 @@ var commonViolations = []violation{
 	{"bound row gone", interlock.ErrNoRow, isBound, func(f *fixture, c *interlock.Commit) {
 		f.exec(`DELETE FROM loans WHERE id = '` + c.Instance.Next.ID + `'`)
 	}},
+	{"actor switched off by hand", interlock.ErrStale, hasActors, func(f *fixture, c *interlock.Commit) {
+		f.exec(`UPDATE ` + f.prefix + `actor SET active = FALSE WHERE id = '` + c.Actors[0].ID + `'`)
+	}},
 }
 
 var stepViolations = append([]violation{

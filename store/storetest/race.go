@@ -40,6 +40,8 @@ var raceTests = []namedTest{
 	{"nothing commits after a revocation", revokeIsFinal},
 	{"an absent actor can't appear under a commit", absentActor},
 	{"a retired revision waits for what is in flight", retireWaits},
+	{"a commit that waits for its instance holds its actor", waitingHoldsActor},
+	{"a commit that waits for its instance holds its rules", waitingHoldsRules},
 	{"many at once, each whole", manyAtOnce},
 }
 
@@ -275,6 +277,44 @@ func retireWaits(f *fixture) {
 	require.NoError(f, release())
 	require.NoError(f, <-retired)
 	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale)
+}
+
+// holdInstance is somebody who changes the instance's row and takes his time.
+func (f *fixture) holdInstance(id string) (release func() error) {
+	f.Helper()
+	return f.hold(func(tx interlock.Tx) error {
+		return execIn(f.ctx, tx, `UPDATE `+f.prefix+`instance SET updated_at = updated_at WHERE id = '`+id+`'`)
+	})
+}
+
+// waitingHoldsActor: what a commit rests on can't change while it waits, whatever
+// it waits for and in whichever form the store writes it.
+func waitingHoldsActor(f *fixture) {
+	a, i := f.haveActor(f.actor(tenant, "ann", "manager")), f.have(tenant, "doc", "d")
+	release := f.holdInstance("d")
+	c := f.step(i, "open")
+	c.Actors = []interlock.ActorCheck{check(a)}
+	committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
+	revoked := f.blocked(func() error { return f.store.Commit(f.ctx, f.revoke(a)) })
+	require.NoError(f, release())
+	require.NoError(f, <-committed)
+	require.NoError(f, <-revoked)
+}
+
+func waitingHoldsRules(f *fixture) {
+	a, i := f.haveActor(f.actor(tenant, "ann")), f.have(tenant, "doc", "d")
+	release := f.holdInstance("d")
+	c := f.step(i, "open")
+	c.Actors = []interlock.ActorCheck{check(a)}
+	committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
+	retired := f.blocked(func() error { return f.store.Activate(f.ctx, f.revision("doc", "r2"), 0) })
+	require.NoError(f, release())
+	if err := <-committed; f.postgres || err == nil {
+		require.NoError(f, err)
+	} else {
+		require.ErrorIs(f, err, interlock.ErrStale) // a single writer has no order of those who wait
+	}
+	require.NoError(f, <-retired)
 }
 
 // manyAtOnce: commits that share a moment, some of them in conflict, are each

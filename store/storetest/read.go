@@ -158,6 +158,15 @@ func tenants(f *fixture) {
 		require.NoError(f, err)
 		assert.Equal(f, name == "other", len(rows) > 0, name)
 	}
+	for name, state := range map[string]string{tenant: "new", "other": "open"} {
+		page, err := f.store.List(f.ctx, interlock.ListQuery{Tenant: name, Machine: "doc", Limit: 9})
+		require.NoError(f, err)
+		require.Len(f, page, 1, "%s: its own, and once", name)
+		assert.Equal(f, state, page[0].Instance.State)
+		counts, err := f.store.Counts(f.ctx, name, "doc")
+		require.NoError(f, err)
+		assert.Equal(f, map[string]int64{state: 1}, counts)
+	}
 }
 
 func lookAlikes(f *fixture) {
