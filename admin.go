@@ -124,6 +124,10 @@ func (g *Gate) SetActor(ctx context.Context, by Actor, id string, attrs map[stri
 	if err != nil {
 		return ActorRecord{}, &Refusal{Stage: StageInput, Code: "input_invalid", Message: err.Error()}
 	}
+	if at, found := unlikeText(patch); found {
+		return ActorRecord{}, &Refusal{Stage: StageInput, Code: "input_invalid", Message: "the attributes don't fit",
+			Fields: []fsm.FieldError{{Pointer: "/attrs" + at, Message: notText}}}
+	}
 	input := map[string]any{}
 	if attrs != nil {
 		input["attrs"] = patch

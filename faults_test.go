@@ -259,8 +259,10 @@ func TestReloadKeepsTheLastGoodRules(t *testing.T) {
 
 func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	for name, sql := range map[string]string{
-		"a column":            `UPDATE interlock_history SET actor = 'mallory' WHERE machine = 'loan' AND seq = 2`,
-		"the bytes":           `UPDATE interlock_history SET bytes = CAST(x'00' || bytes AS BLOB) WHERE machine = 'loan' AND seq = 2`,
+		"a column":  `UPDATE interlock_history SET actor = 'mallory' WHERE machine = 'loan' AND seq = 2`,
+		"the bytes": `UPDATE interlock_history SET bytes = CAST(x'00' || bytes AS BLOB) WHERE machine = 'loan' AND seq = 2`,
+		"a column and its bytes": `UPDATE interlock_history SET actor = 'anna', person = 'anna', bytes = unhex(replace(hex(bytes), hex('erin'), hex('anna')))
+			WHERE machine = 'loan' AND seq = 2`,
 		"a row in the middle": `DELETE FROM interlock_history WHERE machine = 'loan' AND seq = 2`,
 		"the first row":       `DELETE FROM interlock_history WHERE machine = 'loan' AND seq = 1`,
 		"the newest row":      `DELETE FROM interlock_history WHERE machine = 'loan' AND seq = 3`,

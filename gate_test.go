@@ -192,6 +192,12 @@ func TestInput(t *testing.T) {
 		{"field missing", interlock.Request{Event: "comment"}, "input_invalid", "/input/text"},
 		{"field unknown", interlock.Request{Event: "comment", Input: map[string]any{"text": "x", "y": 1}}, "input_invalid", "/input"},
 		{"no form here", interlock.Request{Event: "submit", Input: map[string]any{"x/y": 1}}, "input_invalid", "/input/x~1y"},
+		{"NUL in the note", interlock.Request{Event: "override", To: "verified", Note: "a\x00b"}, "input_invalid", "/note"},
+		{"note not UTF-8", interlock.Request{Event: "override", To: "verified", Note: "\xff"}, "input_invalid", "/note"},
+		{"NUL in a field", interlock.Request{Event: "comment", Input: map[string]any{"text": "a\x00"}}, "input_invalid", "/input/text"},
+		{"NUL deeper", interlock.Request{Event: "comment", Input: map[string]any{"a/b": []any{1, map[string]any{"c": "\x00"}}}}, "input_invalid", "/input/a~1b/1/c"},
+		{"NUL in a name", interlock.Request{Event: "comment", Input: map[string]any{"te\x00xt": "a"}}, "input_invalid", "/input"},
+		{"field not UTF-8", interlock.Request{Event: "comment", Input: map[string]any{"text": "\xff"}}, "input_invalid", "/input/text"},
 		{"not JSON", interlock.Request{Event: "comment", Input: map[string]any{"text": func() {}}}, "input_invalid", "/input"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -208,6 +214,10 @@ func TestInput(t *testing.T) {
 	refusal(t, err, interlock.StageGraph, "unknown_event")
 	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "19", Facts: map[string]any{"amount": "5"}})
 	refusal(t, err, interlock.StageInput, "facts_invalid")
+	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "19", Facts: map[string]any{"amount": 5, "branch": "\x00"}})
+	require.Equal(t, "/facts/branch", refusal(t, err, interlock.StageInput, "input_invalid").Fields[0].Pointer)
+	_, err = g.SetActor(t.Context(), interlock.SystemActor("", "setup"), "erin", map[string]any{"limit": "\x00"}, nil)
+	require.Equal(t, "/attrs/limit", refusal(t, err, interlock.StageInput, "input_invalid").Fields[0].Pointer)
 	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "../x", Facts: map[string]any{"amount": 5}})
 	refusal(t, err, interlock.StageInput, "id_invalid")
 	_, err = g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "loan", ID: "17", Facts: map[string]any{"amount": 5}})

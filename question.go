@@ -1,7 +1,12 @@
 package interlock
 
 import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/interlock-go/interlock/fsm"
 )
@@ -112,20 +117,63 @@ func normalActor(a Actor) (Actor, *Refusal) {
 func (q *question) fill(event, to, note string, form map[string]any) *Refusal {
 	q.event, q.to, q.note = event, to, note
 	var wrong []fsm.FieldError
-	if len(note) > maxNote {
-		wrong = append(wrong, fsm.FieldError{Pointer: "/note", Message: "longer than 4096 bytes"})
+	bad := func(pointer, message string) {
+		wrong = append(wrong, fsm.FieldError{Pointer: pointer, Message: message})
+	}
+	given := "/input"
+	if event == "$create" || event == "$facts" {
+		given = "/facts"
+	}
+	switch {
+	case len(note) > maxNote:
+		bad("/note", "longer than 4096 bytes")
+	case !isText(note):
+		bad("/note", notText)
 	}
 	normal, err := normalize(form)
 	if err != nil {
-		wrong = append(wrong, fsm.FieldError{Pointer: "/input", Message: err.Error()})
+		bad(given, err.Error())
 	} else if len(canonicalJSON(normal)) > maxForm {
-		wrong = append(wrong, fsm.FieldError{Pointer: "/input", Message: "longer than 49152 bytes"})
+		bad(given, "longer than 49152 bytes")
+	} else if at, found := unlikeText(normal); found {
+		bad(given+at, notText)
+	} else if at, found := unlikeText(form); found {
+		bad(given+at, notText) // UTF-8 that isn't, which JSON would have replaced
 	}
 	if wrong != nil {
 		return &Refusal{Stage: StageInput, Code: "input_invalid", Message: "the request doesn't fit", Fields: wrong}
 	}
 	q.form = normal
 	return nil
+}
+
+const notText = "holds a NUL character, or isn't UTF-8"
+
+// isText: one database refuses NUL and another keeps it, so the gate refuses it on both.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// unlikeText points to the first text in v, a name or a value, that isn't one.
+func unlikeText(v any) (pointer string, found bool) {
+	switch v := v.(type) {
+	case string:
+		return "", !isText(v)
+	case []any:
+		for i, one := range v {
+			if at, found := unlikeText(one); found {
+				return "/" + strconv.Itoa(i) + at, true
+			}
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if !isText(name) {
+				return "", true // the name itself can't stand in a pointer
+			}
+			if at, found := unlikeText(v[name]); found {
+				return "/" + pointerEscape(name) + at, true
+			}
+		}
+	}
+	return "", false
 }
 
 // fingerprint tells two requests under one idempotency key apart.
