@@ -57,15 +57,22 @@ func readBody(c *gin.Context) ([]byte, error) {
 		return nil, nil
 	}
 	limit := settingsOf(c).maxBody
+	if c.Request.ContentLength > limit {
+		return nil, tooLong(limit) // without waiting for it
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &Problem{Code: codeTooLarge, Detail: fmt.Sprintf("The body is longer than %d bytes.", tooLarge.Limit)}
+		return nil, tooLong(tooLarge.Limit)
 	case err != nil:
 		return nil, &Problem{Code: codeMalformed, Detail: "The body could not be read to its end.", Cause: err}
 	}
 	return body, nil
+}
+
+func tooLong(limit int64) error {
+	return &Problem{Code: codeTooLarge, Detail: fmt.Sprintf("The body is longer than %d bytes.", limit)}
 }
 
 func checkMedia(h http.Header) error {

@@ -39,6 +39,11 @@ type badPathKey struct{}
 // serveHTTP refuses a path that could be read in two ways before any route is
 // looked for (CWE-436): the engine then sees none of it.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		// net/http has dropped a Content-Length that stood beside it. A proxy that went
+		// by the length sees another end: nothing behind is read (RFC 9112, 6.1).
+		w.Header().Set("Connection", "close")
+	}
 	if why := badPath(r); why != "" {
 		r = r.WithContext(context.WithValue(r.Context(), badPathKey{}, why))
 		r.URL = &url.URL{Path: "/"}
@@ -53,6 +58,8 @@ func badPath(r *http.Request) string {
 	switch {
 	case !strings.HasPrefix(path, "/") || r.URL.Host != "" && r.URL.Scheme == "":
 		return "The path must begin with a slash."
+	case r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https", r.URL.User != nil:
+		return "The address must be of http or https, without a user's name in it."
 	case strings.Contains(lower, "%2f"), strings.Contains(lower, "%5c"), strings.ContainsRune(path, '\\'):
 		return "The path has an encoded slash or a backslash."
 	case strings.Contains(path, "//"), len(path) > 1 && strings.HasSuffix(path, "/"):

@@ -187,7 +187,7 @@ func (q query) time(name string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, value)
-	if err != nil || t.Year() < 1 {
+	if err != nil || t.Year() < 1 || strings.Contains(value, ",") { // which Parse takes for a point, and RFC 3339 doesn't
 		return time.Time{}, malformed("The parameter %s must be a time like 2026-01-31T12:00:00Z (RFC 3339).", name)
 	}
 	return t.UTC(), nil
