@@ -1,0 +1,35 @@
+package main
+
+import "slices"
+
+// all are the mutants: predicates of the commit, then what the gate does around
+// it, then its cache, its policies, and what comes in from outside.
+func all() []mutant {
+	return slices.Concat(predicates(), locks(), stores(), protocol(), deciding(), caching(), ruling(), incoming())
+}
+
+// Shorthands for one edit, and for the suites that most mutants are tried on.
+
+func one(file, old, changed string) edits { return edits{{file, old, changed}} }
+
+func (e edits) and(file, old, changed string) edits { return append(e, edit{file, old, changed}) }
+
+func onSQLite(m mutant, run string) mutant {
+	m.packages, m.run = []string{"./store/sqlite"}, run
+	return m
+}
+
+func onPostgres(m mutant, run string) mutant {
+	m.packages, m.run = []string{"./store/postgres"}, run
+	return m
+}
+
+func onGate(m mutant, run string) mutant {
+	m.packages, m.run = []string{"."}, run
+	return m
+}
+
+func onPackage(m mutant, pkg, run string) mutant {
+	m.packages, m.run = []string{pkg}, run
+	return m
+}

@@ -1,0 +1,77 @@
+package main
+
+const (
+	bodies = "middleware/decode.go"
+	tokens = "server/jwt.go"
+	guard  = "server/guard.go"
+)
+
+// ruling is the policy engine.
+func ruling() []mutant {
+	engine := func(name, takes, file, old, changed, run string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./policies", run)
+	}
+	return []mutant{
+		engine("strict built-in errors", "an error of a built-in is an error, not undefined", "policies/decide.go",
+			`WithStrictBuiltinErrors(true)`, `WithStrictBuiltinErrors(false)`, "TestContract"),
+		engine("exactly true", "a condition holds only if it is exactly true", "policies/verdict.go",
+			`return ok && bool(b)`, `return !ok || bool(b)`, "TestContract"),
+		engine("wall", "an evaluation that can't be stopped is given up", "policies/decide.go",
+			`time.NewTimer(r.opts.wall)`, `time.NewTimer(300 * r.opts.wall)`, "TestTheWall"),
+		engine("too many given up", "nothing is evaluated while too many evaluations run on", "policies/decide.go",
+			`n > maxLeaked {`, `n < 0 {`, "TestTheWall"),
+		engine("built-ins", "a policy calls nothing that waits, guesses or reads the outside", "policies/capabilities.go",
+			`return b.Nondeterministic || !slices.Contains(allowed, b.Name)
+	})
+	caps.Builtins = append`, `return false && slices.Contains(allowed, b.Name)
+	})
+	caps.Builtins = append`, "TestCapabilities"),
+		engine("package's place", "rules can't stand where somebody else's belong", "policies/modules.go",
+			`		case !ok:
+			ds.at(`, `		case false:
+			ds.at(`, "TestDiagnostics"),
+		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
+			`limit: maxInputBytes}
+	out`, `limit: maxInputBytes}
+	b.encoder = &encoder{states: e.states, events: e.events, keys: e.keys, never: e.never}
+	out`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
+	}
+}
+
+// incoming is what a request may not do.
+func incoming() []mutant {
+	body := func(name, takes, old, changed, run string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(bodies, old, changed)}, "./middleware", run)
+	}
+	token := func(name, takes, old, changed string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(tokens, old, changed)}, "./server", "TestJWT")
+	}
+	served := func(name, takes, file, old, changed string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./server", "TestBadRequests/sqlite")
+	}
+	duplicates := body("duplicate members", "a member that stands twice is refused", `dec := jsontext.NewDecoder(bytes.NewReader(body))`,
+		`dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))`, "TestDecodeRefuses")
+	duplicates.edits = duplicates.edits.and(bodies, `json.RejectUnknownMembers(true), exactNumbers`,
+		`json.RejectUnknownMembers(true), exactNumbers, jsontext.AllowDuplicateNames(true)`)
+	return []mutant{
+		duplicates,
+		body("unknown members", "a body can't bring what nobody asked for: state, version, actor", `json.RejectUnknownMembers(true)`, `json.RejectUnknownMembers(false)`, "TestDecodeRefuses"),
+		body("trailing data", "nothing stands after the object", `len(bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n")) > 0:`, `false:`, "TestDecodeRefuses"),
+		body("depth of a body", "a body is at most 32 deep", `case dec.StackDepth() > maxDepth:`, `case false:`, "TestDecodeRefuses"),
+		body("size of a body", "a body is at most 64 KiB", `limit := settingsOf(c).maxBody`, `limit := settingsOf(c).maxBody << 10`, "TestDecodeRefuses"),
+		body("encoded bodies", "a compressed body is refused", `if len(h.Values("Content-Encoding")) > 0 {`, `if false {`, "TestDecodeMediaTypes"),
+		served("ambiguous paths", "a path that could be read in two ways is refused before routing", guard,
+			`	if why := badPath(r); why != "" {`, `	if why := badPath(r); why == "never" {`),
+		served("repeated credentials", "two Authorization headers are refused", "server/request.go",
+			`[]string{"Authorization", "Content-Type", "Content-Encoding"`, `[]string{"Content-Type", "Content-Encoding"`),
+		token("audience", "a token meant for somebody else is refused", `	if !hasAudience(claims["aud"], v.Audience) {`, `	if false {`),
+		token("issuer", "a token of another issuer is refused", `iss != v.Issuer {`, `iss == "" {`),
+		token("expiry", "an expired token is refused", `	if !now.Before(exp.Add(v.Leeway)) {`, `	if exp.Year() < 2000 {`),
+		token("algorithms", "a token signed by another algorithm than the listed is refused", `	if !slices.Contains(v.Algorithms, alg) {`, `	if alg == "" {`),
+		token("crit", "a token that asks for what isn't understood is refused", `[]string{"crit", "b64",`, `[]string{"b64",`),
+		onPackage(mutant{name: "system from outside", takes: "no caller is the host's own code",
+			edits: one("server/request.go", `if err == nil && actor.Kind == interlock.System {`, `if false {`)}, "./server", "TestIdentityErrors"),
+		onPackage(mutant{name: "words of an error", takes: "an error's own text never leaves", edits: one("middleware/problem.go",
+			`	return &Problem{Code: codeInternal, Cause: err}`, `	return &Problem{Code: codeInternal, Detail: err.Error(), Cause: err}`)}, "./middleware", "TestNeverInternals"),
+	}
+}

@@ -1,0 +1,140 @@
+package main
+
+const (
+	fire     = "fire.go"
+	toCommit = "commit.go"
+	around   = "do.go"
+	decide   = "decide.go"
+	judge    = "judge.go"
+	admin    = "admin.go"
+)
+
+// protocol is what the gate does around the commit.
+func protocol() []mutant {
+	return []mutant{
+		onGate(mutant{name: "second look", takes: "a no on cached facts is decided once more on the store's",
+			edits: one(fire, `			if f.cached {
+				fresh = true // a no`, `			if false {
+				fresh = true // a no`)}, "TestStaleRefusal"),
+		onGate(mutant{name: "answer before the commit", takes: "the answer leaves after the commit",
+			edits: one(fire, `err := g.commit(ctx, c)
+		switch {`, `var err error
+		go func() { _ = g.commit(ctx, c) }()
+		switch {`)}, "TestUnknownOutcome|TestLoanStory|TestRaceHasOneWinner"),
+		onGate(mutant{name: "age of a decision", takes: "an old decision is made again, not committed",
+			edits: one(fire, `if time.Since(f.read) > g.cfg.DecisionAge {`, `if time.Since(f.read) > 1000*g.cfg.DecisionAge {`)}, "TestOldDecision|TestSlowRead"),
+		onGate(mutant{name: "unknown told as no", takes: "an unknown outcome is settled before anything is said",
+			edits: one(toCommit, `if !errors.As(err, &lost) {`, `if errors.As(err, &lost); true {`)}, "TestUnknownOutcome|TestLost"),
+		onGate(mutant{name: "unknown told as yes", takes: "what can't be settled is no success",
+			edits: one(toCommit, `return unavailable("outcome_unknown", "it can't be told whether this was committed; ask again with the same idempotency key, or read the history", err)`, `return nil`)}, "TestUnknownOutcome|TestLost"),
+		onGate(mutant{name: "silent decision again", takes: "what was asked of one state is not done to another",
+			edits: one(fire, `if f.inst != nil && f.inst.State == seen.inst.State {`, `if f.inst != nil {`)}, "TestStateThat|TestLostRaces|TestRaceHasOneWinner"),
+		onGate(mutant{name: "commit with its caller", takes: "a caller who goes away leaves no commit half known",
+			edits: one(toCommit, `ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
+	defer cancel()
+	err := g.cfg.Store.Commit(ctx, c)`, `ctx, cancel := context.WithTimeout(ctx, g.cfg.CommitTimeout)
+	defer cancel()
+	err := g.cfg.Store.Commit(ctx, c)`)}, "TestCommitHasATimeOfItsOwn"),
+		onGate(mutant{name: "handler's error", takes: "with Do the application's writes and the transition are both there or neither",
+			edits: one(around, `	if err := t.handle(caller, tx, t.commit.Instance.Record.Transition); err != nil {
+		return err
+	}
+	return t.unmoved(ctx, tx, r.to)`, `	_ = t.handle(caller, tx, t.commit.Instance.Record.Transition)
+	return t.unmoved(ctx, tx, r.to)`)}, "TestDoIsBothOrNeither"),
+		onGate(mutant{name: "handler's hand on the column", takes: "a Do handler can't write the state column itself",
+			edits: one(around, `err != nil || bound && state != to {`, `err != nil || bound && state == "" {`)}, "TestDoIsBothOrNeither"),
+		onGate(mutant{name: "key's fingerprint", takes: "a key that was used for another request is refused",
+			edits: one(fire, `	if string(row.Fingerprint) != string(q.fingerprint()) {`, `	if false {`)}, "TestIdempotencyKey|TestKey"),
+		onGate(mutant{name: "reading before a replay", takes: "a stored answer is told only to who may still read it",
+			edits: one(fire, `	inst, err := g.Get(ctx, q.actor, ref)
+	if err != nil {
+		return true, res, err
+	}`, `	stored, err := g.cfg.Store.Load(ctx, q.actor.Tenant, ref, nil)
+	if err != nil || stored.Instance == nil {
+		return true, res, err
+	}
+	inst := *stored.Instance`)}, "TestReplayAsks"),
+	}
+}
+
+// deciding is who may.
+func deciding() []mutant {
+	return []mutant{
+		onGate(mutant{name: "read policy", takes: "what may not be read isn't there",
+			edits: one(decide, `	if d.q.actor.Kind == System {
+		return nil // the host's own code
+	}`, `	if d.q.actor.Kind != "" {
+		return nil // the host's own code
+	}`)}, "TestUnreadable"),
+		onGate(mutant{name: "yes for lack of reasons", takes: "a yes rests on who may",
+			edits: one(judge, `j.allowed = who && len(j.reasons) == 0`, `j.allowed = len(j.reasons) == 0`).and(judge,
+				`	if !who {
+		why :=`, `	if !who && len(j.c.requires) > 0 {
+		why :=`)}, "TestWithoutRequires|TestFourCheats"),
+		onGate(mutant{name: "policy that fails", takes: "an error of the policy is a refusal",
+			edits: one(judge, `	if err != nil {
+		j.refusal = unavailable("policy_failed", "the policy could not decide", err)
+		return false, false
+	}`, `	if err != nil {
+		return true, true
+	}`)}, "TestPolicyFailure|TestPolicyThatDoesNotEnd"),
+		onGate(mutant{name: "failed check", takes: "every check has to hold",
+			edits: one(judge, `		if !slices.Contains(v.Passed, name) {
+			j.reasons = withReason`, `		if false {
+			j.reasons = withReason`)}, "TestFourCheats|TestAllReasons"),
+		onGate(mutant{name: "deny", takes: "what the policy denies is refused",
+			edits: one(judge, `	for _, why := range v.Deny {
+		j.reasons = withReason(j.reasons, why)
+	}`, ``)}, "TestDenyRefuses|TestDenyIsAsked"),
+		onGate(mutant{name: "each person", takes: "on behalf of somebody, every check holds for both persons",
+			edits: one("question.go", `		return []string{q.actor.Person, q.behalf.Person}`, `		return []string{q.actor.Person}`)}, "TestOnBehalf|TestGrantHolds|TestHistoryNamesBoth|TestTargetOfTwo"),
+		onGate(mutant{name: "switched off", takes: "an account that is switched off does nothing",
+			edits: one(decide, `		if !rec.Active {`, `		if false {`)}, "TestNobodyAndTheSwitchedOff"),
+		onGate(mutant{name: "person of an account", takes: "an account's person is fixed by its first commit",
+			edits: one(decide, `		if rec.Person != "" && rec.Person != a.Person {`, `		if false {`)}, "TestFourCheats|TestAdministrator|TestNobody|TestKeyOfAnotherPerson"),
+		onGate(mutant{name: "own roles", takes: "nobody changes his own roles",
+			edits: one(admin, `if q.actor.Kind != System && (id == q.actor.ID || id == q.actor.Person || prev.Person == q.actor.Person) {`, `if false {`)}, "TestAdministrator"),
+		onGate(mutant{name: "administrator's own row", takes: "an administrator who was removed meanwhile changes nothing",
+			edits: one(admin, `	if q.actor.Kind != System {
+		c.Actors =`, `	if false {
+		c.Actors =`)}, "TestAdministratorRemoved"),
+		onGate(mutant{name: "reserved roles", takes: "a token can't bring the gate's own roles",
+			edits: one(decide, `if !strings.HasPrefix(r, "interlock:") && r != fsm.Anyone && r != fsm.System && !strings.HasPrefix(r, "$") {`, `if r != "" {`)}, "TestReservedRoles"),
+		onGate(mutant{name: "drift", takes: "a column that was changed by hand is refused",
+			edits: one(decide, `	if f.bound.State != f.inst.State {`, `	if false {`)}, "TestDrift"),
+		onGate(mutant{name: "form", takes: "a form that doesn't fit its schema is refused before the policy",
+			edits: one(decide, `	if wrong := formErrors(event, q.form); len(wrong) > 0 {`, `	if wrong := formErrors(event, q.form); false {`)}, "TestInput"),
+		onGate(mutant{name: "chain", takes: "an edit of history's bytes is found",
+			edits: one("verify.go", `if sum := sha256.Sum256(r.Bytes); !bytes.Equal(sum[:], r.Hash) {`, `if sum := sha256.Sum256(r.Bytes); sum == [32]byte{} {`)}, "TestVerifyFinds"),
+	}
+}
+
+// caching is the cache, which is never believed.
+func caching() []mutant {
+	redis := func(name, takes, file, old, changed, run string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./store/rediscache", run)
+	}
+	return []mutant{
+		redis("delete instead of floor", "after a change the cache refuses late fills of the old", "store/rediscache/script.go",
+			`store(version, expires, low, now + ms, body, math.max(ms, expires - now))`, `redis.call('DEL', KEYS[1])`, "TestGetPutFloor"),
+		redis("older put", "an older entry never replaces a newer one", "store/rediscache/script.go",
+			`or below(ARGV[1], version) or`, `or`, "TestVersionsOnlyRise|TestGetPutFloor"),
+		redis("entry's key", "the reply to another request is a miss", "store/rediscache/entry.go",
+			`	if rest[:length] != name {`, `	if false {`, "TestWrongKey"),
+		redis("entry's code", "an entry that somebody else wrote is a miss, where there is a key", "store/rediscache/entry.go",
+			`if !hmac.Equal([]byte(rest[len(rest)-macLen:]), c.mac(head[:versionWidth+timeWidth], []byte(signed))) {`, `if len(signed) == 0 {`, "TestForged"),
+		redis("lengths in keys", "no two tuples of names share a key", "store/rediscache/entry.go",
+			`		b.WriteString(strconv.Itoa(len(part)))
+`, `		b.WriteString(strconv.Itoa(len(part))[:0])
+`, "FuzzName"),
+		redis("late put", "an entry that Redis gets after its time is refused there", "store/rediscache/script.go",
+			`if tonumber(ARGV[2]) <= now or`, `if`, "TestDelayedWrites"),
+		onGate(mutant{name: "cached instance's key", takes: "a cached instance of another key is a miss",
+			edits: one("facts.go", `				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {`, `				false {`)}, "TestSwappedReply|TestPoisonedCache"),
+		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
+			edits: one("facts.go", `|| actorKey(a.Tenant, a.ID) != keys[i] {`, `{`)}, "TestSwappedReply|TestPoisonedCache"),
+		onGate(mutant{name: "revoked role in the cache", takes: "a revocation drops what the cache holds before it answers",
+			edits: one(admin, `	g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
+`, ``)}, "TestRevokeFloors"),
+	}
+}
