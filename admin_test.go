@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,9 +122,9 @@ func TestBootstrapPastTheInactive(t *testing.T) {
 func TestAttemptsAreCountedOnce(t *testing.T) {
 	g, st := spied(t, nil)
 	newLoan(t, g, "17")
-	down := true
+	var up atomic.Bool // the gate writes attempts in the background, too
 	st.attempts = func() error {
-		if down {
+		if !up.Load() {
 			return errors.New("disk full")
 		}
 		return nil
@@ -157,6 +158,6 @@ func TestAttemptsAreCountedOnce(t *testing.T) {
 		_, err = g.Fire(t.Context(), employee("erin"), loan(invented))
 		refusal(t, err, interlock.StageGraph, "unknown_event")
 	}
-	down = false
+	up.Store(true)
 	require.Equal(t, map[string]int64{"not_found submit": 3, "illegal_event review": 1, "unknown_event ": 2}, counted())
 }
