@@ -121,7 +121,7 @@ func read(ctx context.Context, src Source) (*tables, error) {
 	r.history(t)
 	r.instances(t)
 	r.actors(t)
-	r.each(`SELECT tenant, actor, key, machine, instance, fingerprint, seq FROM IL.idempotency`, func(scan func(...any) error) error {
+	r.each(`SELECT tenant, actor, key, machine, instance, fingerprint, seq FROM IL.idempotency WHERE seq > 0`, func(scan func(...any) error) error {
 		var k keyRow
 		err := scan(&k.tenant, &k.actor, &k.key, &k.machine, &k.instance, &k.fingerprint, &k.seq)
 		t.keys = append(t.keys, k)
