@@ -52,13 +52,14 @@ func (r *replay) actorChain(c *chain) {
 	a := nobody(c.tenant, c.instance)
 	a.chain = c
 	r.actors[key{c.tenant, c.instance}] = a
-	prev := genesis(r.t.epoch, c.tenant, c.machine, c.instance)
+	prev := genesis(c.rows[0].epoch, c.tenant, c.machine, c.instance)
 	for n, w := range c.rows {
 		now := a.versions[n]
 		r.commit(w, int64(n))
-		for _, wrong := range w.sealed(r.t.epoch, prev) {
+		for _, wrong := range w.sealed(prev) {
 			r.find(c, w.seq, "%s", wrong)
 		}
+		r.inEpoch(c, n)
 		prev = w.hash
 		next := r.changed(c, w, now)
 		switch {

@@ -161,7 +161,7 @@ func (a *Actor) sum() []byte {
 
 // sealed compares a row with its bytes, its texts and the row before; wrong says
 // what doesn't fit.
-func (w *row) sealed(epoch string, prev []byte) (wrong []string) {
+func (w *row) sealed(prev []byte) (wrong []string) {
 	bad := func(ok bool, what string) {
 		if !ok {
 			wrong = append(wrong, what)
@@ -173,7 +173,7 @@ func (w *row) sealed(epoch string, prev []byte) (wrong []string) {
 	bad(w.texts, "its texts are gone")
 	var texts, s sheet
 	texts.text("interlock/text/v1").raw(w.salt).text(w.note).object(w.inputs).object(w.factsAfter)
-	s.text("interlock/log/v1", epoch, w.tenant, w.machine, w.revision, w.instance).number(w.seq).text(w.from, w.to, w.event).yes(w.override)
+	s.text("interlock/log/v1", w.epoch, w.tenant, w.machine, w.revision, w.instance).number(w.seq).text(w.from, w.to, w.event).yes(w.override)
 	s.text(w.actor, w.person, w.behalf, w.behalfPerson, w.id).number(w.micros)
 	s.raw(w.sawActor).raw(w.fingerprint).raw(w.after).raw(texts.hash()).raw(prev)
 	bad(bytes.Equal(s.b, w.bytes), "its bytes don't say what the row, its texts and the row before say")

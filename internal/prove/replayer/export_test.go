@@ -52,7 +52,7 @@ func Forge(ctx context.Context, src Source, exec func(query string, args ...any)
 		a := r.actors[key{c.tenant, c.instance}]
 		next := r.changed(c, w, a.versions[len(a.versions)-1])
 		w.sawActor, w.after, w.factsAfter = a.digests[len(a.digests)-1], next.sum(), next.Attrs
-		w.seal(t.epoch)
+		w.seal(t.epochs[len(t.epochs)-1])
 		grants, err := json.Marshal(next.Grants)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func Forge(ctx context.Context, src Source, exec func(query string, args ...any)
 	}
 	next := r.after(w, now)
 	w.after, w.factsAfter = next.sum(), next.Facts
-	w.seal(t.epoch)
+	w.seal(t.epochs[len(t.epochs)-1])
 	text := func(v any) string {
 		b, err := json.Marshal(v)
 		if err != nil {

@@ -11,11 +11,12 @@ import (
 // that the rows before have made.
 func (r *replay) instanceChain(c *chain) {
 	now := Instance{Tenant: c.tenant, Machine: c.machine, ID: c.instance}
-	prev := genesis(r.t.epoch, c.tenant, c.machine, c.instance)
+	prev := genesis(c.rows[0].epoch, c.tenant, c.machine, c.instance)
 	for n, w := range c.rows {
-		for _, wrong := range w.sealed(r.t.epoch, prev) {
+		for _, wrong := range w.sealed(prev) {
 			r.find(c, w.seq, "%s", wrong)
 		}
+		r.inEpoch(c, n)
 		prev = w.hash
 		if w.seq != int64(n+1) {
 			r.find(c, w.seq, "stands after row %d", n)

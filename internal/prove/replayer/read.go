@@ -13,7 +13,7 @@ type key struct{ tenant, id string }
 
 // tables are all that is read, in memory.
 type tables struct {
-	epoch     string
+	epochs    []string // oldest first
 	revisions map[string]bool
 	chains    []*chain
 	instances map[[3]string]*instanceRow
@@ -46,6 +46,7 @@ type row struct {
 	fields                       [][]byte // of bytes; nil where they can't be read
 	inputs, factsAfter           map[string]any
 	sawActor, fingerprint, after []byte
+	epoch                        string // as its bytes say
 }
 
 // request is the same for the rows of one transaction: an actor's first commit
@@ -111,7 +112,12 @@ func (r *reader) each(query string, scan func(func(...any) error) error) {
 func read(ctx context.Context, src Source) (*tables, error) {
 	r := &reader{ctx: ctx, src: src}
 	t := &tables{revisions: map[string]bool{}, instances: map[[3]string]*instanceRow{}, actors: map[key]*actorRow{}, bound: map[string]string{}}
-	r.each(`SELECT epoch FROM IL.store`, func(scan func(...any) error) error { return scan(&t.epoch) })
+	r.each(`SELECT epoch FROM IL.epoch ORDER BY n`, func(scan func(...any) error) error {
+		var epoch string
+		err := scan(&epoch)
+		t.epochs = append(t.epochs, epoch)
+		return err
+	})
 	r.each(`SELECT machine, id FROM IL.revision`, func(scan func(...any) error) error {
 		var machine, id string
 		err := scan(&machine, &id)
@@ -169,7 +175,7 @@ func (r *reader) history(t *tables) {
 			return err
 		}
 		if w.fields = split(w.bytes); len(w.fields) == logFields {
-			w.sawActor, w.fingerprint, w.after = w.fields[17], w.fields[18], w.fields[19]
+			w.epoch, w.sawActor, w.fingerprint, w.after = string(w.fields[1]), w.fields[17], w.fields[18], w.fields[19]
 		}
 		w.inputs, w.factsAfter = object(w.input), object(w.facts)
 		if last == nil || last.tenant != w.tenant || last.machine != w.machine || last.instance != w.instance {

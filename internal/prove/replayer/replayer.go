@@ -17,6 +17,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 )
 
 // Rules are one revision of one machine.
@@ -172,6 +173,15 @@ func (r *replay) index() {
 
 func (r *replay) find(c *chain, seq int64, format string, args ...any) {
 	r.report.Findings = append(r.report.Findings, Finding{c.machine + "/" + c.instance, seq, fmt.Sprintf(format, args...)})
+}
+
+// inEpoch asks whether a row is of an epoch that the store had, and none before
+// that of the row before.
+func (r *replay) inEpoch(c *chain, n int) {
+	at := slices.Index(r.t.epochs, c.rows[n].epoch)
+	if at < 0 || n > 0 && at < slices.Index(r.t.epochs, c.rows[n-1].epoch) {
+		r.find(c, c.rows[n].seq, "is of an epoch that wasn't the store's then")
+	}
 }
 
 func (r *replay) rule(table, format string, args ...any) {

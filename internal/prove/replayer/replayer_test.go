@@ -49,7 +49,7 @@ func (d desk) source() replayer.Source {
 // exec writes past the store, with its triggers out of the way.
 func (d desk) exec(query string, args ...any) error {
 	return d.Store.(*sqlite.Store).Write(context.Background(), func(tx *sql.Tx) error {
-		for _, trigger := range []string{"history_no_update", "history_no_delete", "history_no_replace", "texts_no_update"} {
+		for _, trigger := range []string{"history_no_update", "history_no_delete", "history_no_replace", "texts_no_update", "epoch_no_update"} {
 			if _, err := tx.Exec("DROP TRIGGER IF EXISTS interlock_" + trigger); err != nil {
 				return err
 			}
@@ -152,6 +152,7 @@ func TestTamperedTablesAreFound(t *testing.T) {
 		"a message of another":    {`UPDATE interlock_outbox SET message = (SELECT message FROM interlock_outbox WHERE seq = 1) WHERE seq = 3`, "says something else"},
 		"a key of another":        {`UPDATE interlock_idempotency SET seq = 2 WHERE key = 'verify otto'`, "another request than its row"},
 		"a key of nothing":        {`UPDATE interlock_idempotency SET seq = 9 WHERE key = 'verify otto'`, "a row that isn't there"},
+		"another store's":         {`UPDATE interlock_epoch SET epoch = 'x'`, "is of an epoch"},
 		"other rules":             {`DELETE FROM interlock_revision`, "that nobody has"},
 	} {
 		t.Run(name, func(t *testing.T) {
