@@ -183,49 +183,6 @@ events: {finish: {from: created, to: done, requires: [employee]}}
 	}
 }
 
-// A retry that overtakes its own first try is answered with what that did.
-func TestKeyedRetryBesideItsFirstTry(t *testing.T) {
-	st := &countingStore{Store: memory(t)}
-	g := newGate(t, func(c *interlock.Config) { c.Store = st })
-	newLoan(t, g, "17")
-	req := interlock.Request{Machine: "loan", ID: "17", Event: "submit", IdempotencyKey: "k"}
-	var first interlock.Result
-	inside := false
-	st.commit = func(_ *interlock.Commit, do func() error) error {
-		if !inside {
-			inside = true
-			var err error
-			first, err = g.Fire(t.Context(), employee("erin"), req)
-			require.NoError(t, err)
-		}
-		return do()
-	}
-	res, err := g.Fire(t.Context(), employee("erin"), req)
-	require.NoError(t, err)
-	require.True(t, res.Replayed)
-	require.Equal(t, first.Transition.ID, res.Transition.ID)
-	_, rows := submitted(t, g)
-	require.Equal(t, 2, rows)
-
-	review := interlock.Request{Machine: "loan", ID: "17", Event: "review", IdempotencyKey: "r"}
-	st.commit = nil
-	asked := false
-	st.load = func() error {
-		if !asked {
-			asked = true
-			_, err := g.Fire(t.Context(), employee("erin"), review)
-			require.NoError(t, err)
-		}
-		return nil
-	}
-	done, _, err := interlock.Do(t.Context(), g, employee("erin"), review, func(context.Context, *sql.Tx, interlock.Transition) (any, error) {
-		t.Error("it was done already")
-		return nil, nil
-	})
-	require.NoError(t, err)
-	require.True(t, done.Replayed)
-}
-
 // A scope of an instance that names no machine is a mistake, not the tenant.
 func TestGrantInAScopeWithoutMachine(t *testing.T) {
 	g := newGate(t, nil)

@@ -40,8 +40,9 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 		}
 	}
 	if q.key != "" {
-		c.Idempotency = &Idempotency{Tenant: q.actor.Tenant, Actor: q.actor.ID, Key: q.key, Fingerprint: q.fingerprint(),
-			Machine: next.Machine, Instance: next.ID, Seq: next.Version, Expires: q.now.Add(24 * time.Hour)}
+		k := q.idempotency(g)
+		k.Machine, k.Instance, k.Seq, k.Image = next.Machine, next.ID, next.Version, imageOf(ch.Next)
+		c.Idempotency = &k
 	}
 	if b, err := json.Marshal(rec.Transition); err == nil {
 		c.Outbox = b

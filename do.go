@@ -12,25 +12,28 @@ import (
 // handler sees the bound row with its new state, and may write whatever else
 // belongs to the event, but not the state column. Its value is returned after
 // the commit; its error, and a panic, roll back everything and come back as
-// they are. Its context ends at Config.HandlerLimit.
+// they are. Its context ends at Config.HandlerLimit. The value of a request that
+// was replayed under its idempotency key is the [json.RawMessage] of the first.
 func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
 	q, no := g.askEvent(opFire, actor, req)
 	if no != nil {
 		return Result{}, nil, no
 	}
-	if done, res, err := g.replay(ctx, q); done {
-		return res, nil, err
-	}
+	out, err := g.once(ctx, q, func() (outcome, error) { return g.do(ctx, q, typed(handler)) })
+	return out.res, out.value, err
+}
+
+func (g *Gate) do(ctx context.Context, q *question, handler anyHandler) (outcome, error) {
 	// Refused requests never open a writing transaction.
 	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
-		if err != nil && g.isDone(ctx, q) {
-			if done, res, err := g.replay(ctx, q); done {
-				return res, nil, err
+		if err != nil {
+			if row := g.done(ctx, q); row != nil {
+				return g.replay(ctx, q, row)
 			}
 		}
-		return res, nil, err
+		return outcome{res: res}, err
 	}
-	return g.within(ctx, q, &transaction{handler: typed(handler)})
+	return g.within(ctx, q, &transaction{handler: handler})
 }
 
 // CreateWith is Create in one transaction with the application's own writes. The
@@ -44,8 +47,12 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 	if no != nil {
 		return Result{}, nil, no
 	}
-	snap := g.snap.Load()
-	f, no := g.facts(ctx, q, snap, true)
+	out, err := g.once(ctx, q, func() (outcome, error) { return g.createWith(ctx, q, typed(handler)) })
+	return out.res, out.value, err
+}
+
+func (g *Gate) createWith(ctx context.Context, q *question, handler anyHandler) (outcome, error) {
+	f, no := g.facts(ctx, q, g.snap.Load(), true)
 	var dry ruling
 	if no == nil && q.dryRun {
 		dry = g.decide(ctx, f, q) // of a bound machine only where the row is there already
@@ -55,13 +62,13 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 	}
 	if no != nil {
 		_, err := g.refuse(ctx, q, f, 1, no)
-		return Result{}, nil, err
+		return outcome{}, err
 	}
 	if q.dryRun {
 		g.observed(ctx, q, f, 1, nil)
-		return g.wouldBe(f, q, dry), nil, nil
+		return outcome{res: g.wouldBe(f, q, dry)}, nil
 	}
-	return g.within(ctx, q, &transaction{handler: typed(handler), first: true})
+	return g.within(ctx, q, &transaction{handler: handler, first: true})
 }
 
 // mayCreate asks only what needs no facts: identity, and a role where nothing
@@ -99,7 +106,7 @@ func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
 	dry.dryRun, dry.rehearsal = true, !q.dryRun
 	res, err := g.run(ctx, &dry)
 	var no *Refusal
-	if errors.As(err, &no) && !q.dryRun && !g.isDone(ctx, q) {
+	if errors.As(err, &no) && !q.dryRun && g.done(ctx, q) == nil {
 		f, _ := g.facts(ctx, q, g.snap.Load(), false)
 		g.attempt(f, q, no)
 	}
@@ -108,7 +115,7 @@ func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
 
 // within decides and commits under the row's lock: Do, CreateWith, and whoever
 // lost too many races.
-func (g *Gate) within(ctx context.Context, q *question, what *transaction) (Result, any, error) {
+func (g *Gate) within(ctx context.Context, q *question, what *transaction) (outcome, error) {
 	snap := g.snap.Load()
 	for look := 1; look <= maxLooks; look++ {
 		t := &transaction{g: g, q: q, snap: snap, handler: what.handler, first: what.first, seen: what.seen}
@@ -116,20 +123,18 @@ func (g *Gate) within(ctx context.Context, q *question, what *transaction) (Resu
 		switch {
 		case err == nil:
 			keep := t.f.bound == nil || len(t.f.bound.Facts) == 0
-			return g.committed(ctx, t.f, q, t.commit, look, keep), t.value, nil
+			return outcome{g.committed(ctx, t.f, q, t.commit, look, keep), t.value}, nil
 		case t.own != nil && errors.Is(err, t.own):
-			return Result{}, nil, err // the application's own
+			return outcome{}, err // the application's own
 		case t.refusal != nil:
-			res, err := g.refuseUnlessDone(ctx, q, t.f, look, t.refusal)
-			return res, nil, err
+			return g.refuseUnlessDone(ctx, q, t.f, look, t.refusal)
 		case errors.Is(err, ErrStale) && !t.handled:
 			continue
 		}
-		res, err := g.failed(ctx, q, t.f, look, err)
-		return res, nil, err
+		return g.failed(ctx, q, t.f, look, err)
 	}
 	_, err := g.refuse(ctx, q, nil, maxLooks, g.exhausted(ctx, q, snap))
-	return Result{}, nil, err
+	return outcome{}, err
 }
 
 type transaction struct {
@@ -194,6 +199,9 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 		}
 	}
 	t.commit = t.g.commitFor(t.f, t.q, r)
+	if t.first && t.commit.Idempotency != nil {
+		t.commit.Idempotency.Answer = answerOf(t.value)
+	}
 	if err := tx.Apply(ctx, t.commit); err != nil {
 		return err
 	}
@@ -203,7 +211,15 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 	if err := t.handle(caller, tx, t.commit.Instance.Record.Transition); err != nil {
 		return err
 	}
-	return t.unmoved(ctx, tx, r.to)
+	if err := t.unmoved(ctx, tx, r.to); err != nil {
+		return err
+	}
+	if k := t.commit.Idempotency; k != nil {
+		if answer := answerOf(t.value); answer != nil {
+			return tx.Answer(ctx, *k, answer)
+		}
+	}
+	return nil
 }
 
 func (t *transaction) load(ctx context.Context, tx Tx, m *machine) error {

@@ -23,10 +23,15 @@ func (g *Gate) Fire(ctx context.Context, actor Actor, req Request) (Result, erro
 	if no != nil {
 		return Result{}, no
 	}
-	if done, res, err := g.replay(ctx, q); done {
-		return res, err
-	}
-	return g.run(ctx, q)
+	return g.runOnce(ctx, q)
+}
+
+func (g *Gate) runOnce(ctx context.Context, q *question) (Result, error) {
+	out, err := g.once(ctx, q, func() (outcome, error) {
+		res, err := g.run(ctx, q)
+		return outcome{res: res}, err
+	})
+	return out.res, err
 }
 
 // Create makes an instance in the machine's initial state. A machine that is
@@ -36,7 +41,7 @@ func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Resu
 	if no != nil {
 		return Result{}, no
 	}
-	return g.run(ctx, q)
+	return g.runOnce(ctx, q)
 }
 
 // EditFacts decides and commits a change of facts.
@@ -48,9 +53,12 @@ func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Re
 	if no := q.fill("$facts", "", req.Note, req.Patch); no != nil {
 		return Result{}, no
 	}
+	if no := q.withKey(req.IdempotencyKey, nil); no != nil {
+		return Result{}, no
+	}
 	q.dryRun = req.DryRun
 	q.named(req.RequestID)
-	return g.run(ctx, q)
+	return g.runOnce(ctx, q)
 }
 
 func (g *Gate) askEvent(op operation, actor Actor, req Request) (*question, *Refusal) {
@@ -58,10 +66,10 @@ func (g *Gate) askEvent(op operation, actor Actor, req Request) (*question, *Ref
 	if no != nil {
 		return nil, no
 	}
-	if len(req.IdempotencyKey) > maxKey {
-		return nil, &Refusal{Stage: StageInput, Code: "input_invalid", Message: "the idempotency key is longer than 255 bytes"}
+	if no := q.withKey(req.IdempotencyKey, req.Besides); no != nil {
+		return nil, no
 	}
-	q.key, q.dryRun = req.IdempotencyKey, req.DryRun
+	q.dryRun = req.DryRun
 	q.named(req.RequestID)
 	return q, q.fill(req.Event, req.To, req.Note, req.Input)
 }
@@ -71,8 +79,11 @@ func (g *Gate) askCreate(actor Actor, req CreateRequest) (*question, *Refusal) {
 	if no != nil {
 		return nil, no
 	}
-	if q.ref.ID == "" {
+	if q.asked = q.ref; q.ref.ID == "" {
 		q.ref.ID = newID(q.now)
+	}
+	if no := q.withKey(req.IdempotencyKey, req.Besides); no != nil {
+		return nil, no
 	}
 	if !ValidID(q.ref.ID) {
 		return nil, &Refusal{Stage: StageInput, Code: "id_invalid", Message: "an id must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"}
@@ -99,7 +110,8 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			return g.refuse(ctx, q, nil, look, no)
 		}
 		if no := g.moved(ctx, seen, f, q); no != nil {
-			return g.refuseUnlessDone(ctx, q, f, look, no)
+			out, err := g.refuseUnlessDone(ctx, q, f, look, no)
+			return out.res, err
 		}
 		r := g.decide(ctx, f, q)
 		if r.refusal != nil {
@@ -107,7 +119,8 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 				fresh = true // a no on cached facts is said only on the store's
 				continue
 			}
-			return g.refuseUnlessDone(ctx, q, f, look, r.refusal)
+			out, err := g.refuseUnlessDone(ctx, q, f, look, r.refusal)
+			return out.res, err
 		}
 		if no := g.veto(ctx, f, q, r); no != nil {
 			return g.refuse(ctx, q, f, look, no)
@@ -139,11 +152,12 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			}
 			if look == maxFree {
 				// Too many others: wait for the row's lock, then nobody is in between.
-				res, _, err := g.within(ctx, q, &transaction{seen: seen})
-				return res, err
+				out, err := g.within(ctx, q, &transaction{seen: seen})
+				return out.res, err
 			}
 		default:
-			return g.failed(ctx, q, f, look, err)
+			out, err := g.failed(ctx, q, f, look, err)
+			return out.res, err
 		}
 	}
 	return g.refuse(ctx, q, nil, maxLooks, g.exhausted(ctx, q, snap))
@@ -179,7 +193,7 @@ func (g *Gate) moved(ctx context.Context, seen, f *facts, q *question) *Refusal 
 }
 
 // failed maps what a commit answered besides nil and ErrStale.
-func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err error) (Result, error) {
+func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err error) (outcome, error) {
 	var no *Refusal
 	switch {
 	case errors.Is(err, ErrExists):
@@ -187,14 +201,11 @@ func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err 
 	case errors.Is(err, ErrNoRow):
 		no = &Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row of this instance is gone"}
 	case errors.Is(err, ErrKeyUsed):
-		if done, res, err := g.replay(ctx, q); done {
-			return res, err
-		}
-		no = unavailable("busy", "the idempotency key was used meanwhile", err)
+		no = inProgress()
 	case !errors.As(err, &no):
 		no = unavailable("store_failed", "the store did not commit", err)
 	}
-	return g.refuse(ctx, q, f, look, no)
+	return g.refuseUnlessDone(ctx, q, f, look, no)
 }
 
 // exhausted says why a request lost every time.
@@ -221,22 +232,15 @@ func (g *Gate) refuse(ctx context.Context, q *question, f *facts, look int, no *
 }
 
 // refuseUnlessDone refuses, unless the same request was carried out under its
-// idempotency key since it was looked for: then it is that which is in the way.
-func (g *Gate) refuseUnlessDone(ctx context.Context, q *question, f *facts, look int, no *Refusal) (Result, error) {
-	if g.isDone(ctx, q) {
-		if done, res, err := g.replay(ctx, q); done {
-			return res, err
+// idempotency key since this one's lease ran out: then it is that which is in the way.
+func (g *Gate) refuseUnlessDone(ctx context.Context, q *question, f *facts, look int, no *Refusal) (outcome, error) {
+	if no.Stage != StageUnavailable {
+		if row := g.done(ctx, q); row != nil {
+			return g.replay(ctx, q, row)
 		}
 	}
-	return g.refuse(ctx, q, f, look, no)
-}
-
-func (g *Gate) isDone(ctx context.Context, q *question) bool {
-	if q.key == "" || q.dryRun {
-		return false
-	}
-	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
-	return err == nil && row != nil && row.Expires.After(q.now) && string(row.Fingerprint) == string(q.fingerprint())
+	_, err := g.refuse(ctx, q, f, look, no)
+	return outcome{}, err
 }
 
 // veto asks the host's Before hooks.
@@ -320,33 +324,4 @@ func (g *Gate) adoption(f *facts, q *question) *Commit {
 	sys.actor.Person = sys.actor.ID
 	initial := f.m.State(f.m.Initial()).Name
 	return g.commitFor(f, &sys, ruling{event: "$adopt", from: initial, to: initial, stay: true})
-}
-
-// replay answers a request whose idempotency key has been used.
-func (g *Gate) replay(ctx context.Context, q *question) (done bool, res Result, err error) {
-	if q.key == "" || q.dryRun {
-		return false, res, nil
-	}
-	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
-	if err != nil {
-		_, no := g.refuse(ctx, q, nil, 1, unavailable("store_failed", "the store doesn't answer", err))
-		return true, res, no
-	}
-	if row == nil || !row.Expires.After(q.now) {
-		return false, res, nil // the store, too, takes an expired key as free
-	}
-	if string(row.Fingerprint) != string(q.fingerprint()) {
-		_, no := g.refuse(ctx, q, nil, 1, &Refusal{Stage: StageInput, Code: "key_reused", Message: "this idempotency key was used for another request"})
-		return true, res, no
-	}
-	ref := Ref{row.Machine, row.Instance}
-	inst, err := g.Get(ctx, q.actor, ref)
-	if err != nil {
-		return true, res, err
-	}
-	rows, err := g.cfg.Store.History(ctx, q.actor.Tenant, ref, row.Seq-1, 1)
-	if err != nil || len(rows) != 1 {
-		return true, res, unavailable("store_failed", "the store doesn't answer", err)
-	}
-	return true, Result{Instance: inst, Transition: rows[0].Transition, Replayed: true}, nil
 }

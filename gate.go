@@ -42,6 +42,8 @@ type Config struct {
 
 	StartTimeout time.Duration // of New; 0: 30 s
 
+	KeySweep time.Duration // how often expired idempotency keys are deleted, about; 0: 10 min, negative: never
+
 	KeepAttempts int // refused attempts kept an instance; 0: 100, negative: none
 }
 
@@ -57,6 +59,7 @@ type Gate struct {
 	policy   Policy     // the source of the active rules; under activate
 	attempts *attempts
 	puts     *puts // nil without a cache
+	sweeper  *sweeper
 }
 
 // New migrates the store where it can be (an optional Migrate(context.Context)
@@ -92,6 +95,7 @@ func New(cfg Config) (*Gate, error) {
 		return nil, err
 	}
 	g.attempts = startAttempts(cfg.Store, cfg.KeepAttempts, g.log)
+	g.sweeper = startSweeper(g)
 	if cfg.Cache != nil {
 		g.puts = startPuts(cfg.Cache, g.log)
 	}
@@ -132,6 +136,7 @@ func (c *Config) setDefaults() {
 	or(&c.Grace, 10*time.Minute)
 	or(&c.HandlerLimit, 10*time.Second)
 	or(&c.StartTimeout, 30*time.Second)
+	or(&c.KeySweep, 10*time.Minute)
 	if c.KeepAttempts == 0 {
 		c.KeepAttempts = 100
 	}
@@ -147,6 +152,7 @@ func (c *Config) setDefaults() {
 // runs in the background. Its error says what ctx left no time for. The store
 // and the cache stay open: they are the caller's.
 func (g *Gate) Close(ctx context.Context) error {
+	g.sweeper.close()
 	var cache error
 	if g.puts != nil {
 		cache = g.puts.close(ctx)

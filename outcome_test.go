@@ -70,25 +70,6 @@ func TestRacesOfACreation(t *testing.T) {
 	refusal(t, err, interlock.StageConflict, "exists")
 }
 
-// A key that was used between look-up and commit is answered with what it did.
-func TestKeyUsedInTheCommit(t *testing.T) {
-	g, st := spied(t, nil)
-	newLoan(t, g, "17")
-	req := comment("once")
-	req.IdempotencyKey = "k"
-	var first interlock.Result
-	st.once(func() {
-		var err error
-		first, err = g.Fire(t.Context(), employee("erin"), req)
-		require.NoError(t, err)
-	})
-	again, err := g.Fire(t.Context(), employee("erin"), req)
-	require.NoError(t, err)
-	require.True(t, again.Replayed)
-	require.Equal(t, first.Transition.ID, again.Transition.ID)
-	require.EqualValues(t, 2, versionOf(t, g, "loan", "17"))
-}
-
 func TestKeyIsKeptForADay(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	g := newGate(t, func(c *interlock.Config) { c.Now = func() time.Time { return now } })

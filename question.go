@@ -35,6 +35,8 @@ type question struct {
 	note      string
 	form      map[string]any // never nil; for $create and $facts the facts given
 	key       string         // idempotency
+	besides   []byte         // of the application's request, for the fingerprint
+	asked     Ref            // $create: as it was asked for, without the id that was made
 	id        string         // request id
 	tid       string         // the transition's id, if it comes to one
 	dryRun    bool
@@ -182,7 +184,11 @@ func (q *question) fingerprint() []byte {
 	f.str(tagRequest)
 	f.str(string(q.op))
 	f.str(q.ref.Machine)
-	f.str(q.ref.ID)
+	if q.op == opCreate {
+		f.str(q.asked.ID) // asked again, another id would be made
+	} else {
+		f.str(q.ref.ID)
+	}
 	f.str(q.event)
 	f.str(q.to)
 	f.str(q.note)
@@ -190,6 +196,9 @@ func (q *question) fingerprint() []byte {
 	if q.behalf != nil {
 		f.str(q.behalf.ID)
 		f.str(q.behalf.Person)
+	}
+	if q.besides != nil {
+		f.bytes(q.besides)
 	}
 	return f.sum()
 }

@@ -41,7 +41,7 @@ type Reason struct {
 //	graph        not_found, unknown_event, illegal_event, undeclared_target, facts_locked
 //	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, key_reused
 //	policy       denied, vetoed, last_admin
-//	conflict     state_changed, exists, drift
+//	conflict     state_changed, exists, drift, key_in_progress
 //	unavailable  store_failed, policy_failed, state_unknown, revision_retired, outcome_unknown, busy
 type Refusal struct {
 	Stage       Stage

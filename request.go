@@ -13,9 +13,15 @@ type Request struct {
 	DryRun  bool           // decide only
 
 	// IdempotencyKey makes a repeated request apply once: the second answer is
-	// that of the first, for 24 hours. Scope: tenant and actor. 1 to 255 bytes.
+	// that of the first, for 24 hours, if the actor may still read the instance.
+	// While the first is being carried out the second is refused, key_in_progress.
+	// Refusals aren't kept: nothing was applied, and the same request is decided
+	// afresh. Scope: tenant and actor. 1 to 255 bytes of plain text.
 	IdempotencyKey string
-	RequestID      string // for input.request.id; "" makes one
+	// Besides is what else the application's request holds: under one key it must
+	// be the same.
+	Besides   []byte
+	RequestID string // for input.request.id; "" makes one
 }
 
 // Result is what a committed request left.
@@ -33,6 +39,9 @@ type CreateRequest struct {
 	Note      string
 	RequestID string
 	DryRun    bool
+
+	IdempotencyKey string // see Request
+	Besides        []byte
 }
 
 // FactsRequest asks for a change of facts.
@@ -43,6 +52,8 @@ type FactsRequest struct {
 	Note      string
 	RequestID string
 	DryRun    bool
+
+	IdempotencyKey string // see Request
 }
 
 // ListRequest asks for the instances that the actor may read.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,7 +21,9 @@ type spy struct {
 	within   func(ctx context.Context, do func() error) error
 	apply    func(c *interlock.Commit, do func() error) error
 	attempts func() error
-	lose     func() // the next Within is rolled back and its COMMIT lost; then this is done
+	lose     func()        // the next Within is rolled back and its COMMIT lost; then this is done
+	load     func()        // before a Load
+	lease    time.Duration // of the next key that is reserved; 0: as asked
 	withins  atomic.Int64
 	locks    atomic.Int64
 }
@@ -49,6 +52,20 @@ func (s *spy) Within(ctx context.Context, fn func(interlock.Tx) error) error {
 		return s.within(ctx, do)
 	}
 	return do()
+}
+
+func (s *spy) Load(ctx context.Context, tenant string, ref interlock.Ref, actors []string) (interlock.Facts, error) {
+	if s.load != nil {
+		s.load()
+	}
+	return s.Store.Load(ctx, tenant, ref, actors)
+}
+
+func (s *spy) Reserve(ctx context.Context, k interlock.Idempotency, now time.Time, lease time.Duration) (*interlock.Idempotency, error) {
+	if s.lease != 0 {
+		lease, s.lease = s.lease, 0
+	}
+	return s.Store.Reserve(ctx, k, now, lease)
 }
 
 func (s *spy) AddAttempts(ctx context.Context, a []interlock.Attempt, c []interlock.AttemptCount, keep int) error {

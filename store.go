@@ -15,11 +15,11 @@ import (
 // from [Store.Commit] leaves the outcome unknown; the gate then looks for the
 // transition.
 var (
-	ErrStale     = errors.New("interlock: what was decided on has changed")           // a predicate of the commit failed
-	ErrExists    = errors.New("interlock: an instance of this id exists")             // creation only
-	ErrLastAdmin = errors.New("interlock: this would remove the last administrator")  // Commit.KeepAdmin
-	ErrKeyUsed   = errors.New("interlock: the idempotency key was used meanwhile")    // Commit.Idempotency
-	ErrNoRow     = errors.New("interlock: the application's table has no row for it") // Commit.Bound
+	ErrStale     = errors.New("interlock: what was decided on has changed")             // a predicate of the commit failed
+	ErrExists    = errors.New("interlock: an instance of this id exists")               // creation only
+	ErrLastAdmin = errors.New("interlock: this would remove the last administrator")    // Commit.KeepAdmin
+	ErrKeyUsed   = errors.New("interlock: the idempotency key is no longer this one's") // Commit.Idempotency
+	ErrNoRow     = errors.New("interlock: the application's table has no row for it")   // Commit.Bound
 )
 
 // Store is the truth. The gate decides and computes every digest and hash; a
@@ -54,6 +54,7 @@ type Store interface {
 	InstanceStore
 	ActorStore
 	HistoryStore
+	KeyStore
 	RevisionStore
 }
 
@@ -74,6 +75,9 @@ type Tx interface {
 	Load(ctx context.Context, tenant string, ref Ref, actors []string) (Facts, error)
 	// Apply is Store.Commit within this transaction.
 	Apply(ctx context.Context, c *Commit) error
+	// Answer keeps what the application answers beside a key that Apply completed
+	// in this transaction.
+	Answer(ctx context.Context, k Idempotency, answer []byte) error
 	// BoundState reads the application's column again: ErrNoRow when there is
 	// no row, "" and false when the machine isn't bound.
 	BoundState(ctx context.Context, tenant string, ref Ref) (state string, bound bool, err error)
@@ -137,8 +141,6 @@ type HistoryStore interface {
 	// History returns rows with seq > after, ascending, at most limit. Notes and
 	// inputs that were erased are "" and nil, with Record.Erased set.
 	History(ctx context.Context, tenant string, ref Ref, after int64, limit int) ([]Record, error)
-	// Idempotent finds a completed key; nil, nil when there is none.
-	Idempotent(ctx context.Context, tenant, actor, key string) (*Idempotency, error)
 	// AddAttempts appends refused attempts and adds to the counters, in one
 	// transaction; it keeps at most keep newest attempts of an instance.
 	AddAttempts(ctx context.Context, attempts []Attempt, counts []AttemptCount, keep int) error
@@ -150,6 +152,26 @@ type HistoryStore interface {
 	// both in byte order of (tenant, machine, id), rows by seq; for verification.
 	Heads(ctx context.Context) iter.Seq2[Head, error]
 	Chain(ctx context.Context) iter.Seq2[Record, error]
+}
+
+// KeyStore keeps idempotency keys. A key is reserved before its request is
+// decided, and completed by the commit that it belongs to: see [Commit].
+type KeyStore interface {
+	// Reserve gives the key to this request, under k.Token and for the lease by
+	// the store's clock, and answers nil; or it answers whose the key is, changing
+	// nothing. A key is free when nobody has it, when it was completed and its
+	// Expires isn't after now, and when it is reserved and its lease has run out.
+	// Of several that ask at once one gets it.
+	Reserve(ctx context.Context, k Idempotency, now time.Time, lease time.Duration) (*Idempotency, error)
+	// Release gives a reserved key back. One that was completed, or that somebody
+	// else has by now, stays.
+	Release(ctx context.Context, k Idempotency) error
+	// Idempotent finds a key, reserved or completed, whether it has expired or
+	// not; nil, nil when there is none.
+	Idempotent(ctx context.Context, tenant, actor, key string) (*Idempotency, error)
+	// SweepKeys deletes at most limit keys whose Expires isn't after now, in one
+	// transaction, and tells how many. It waits for nobody who is using one.
+	SweepKeys(ctx context.Context, now time.Time, limit int) (int, error)
 }
 
 // RevisionStore keeps the revisions under which decisions may be committed.
@@ -194,6 +216,9 @@ type Commit struct {
 	// with AdminRole in tenant scope, else ErrLastAdmin.
 	KeepAdmin bool
 
+	// Idempotency completes a key, which must still be reserved under its Token:
+	// else ErrKeyUsed. That alone decides between two commits of one request, one
+	// of which was made after the other's lease had run out.
 	Idempotency *Idempotency
 	Outbox      []byte // message for later delivery, kept under the transition's id; nil for none
 }
@@ -246,13 +271,25 @@ type Record struct {
 	Stamp  time.Time // the database's own clock, outside the chain
 }
 
-// Idempotency is a completed key: (tenant, actor, key) belongs to one transition.
+// Idempotency is a key, (tenant, actor, key), and the one request that it belongs
+// to: reserved while Seq is 0, then completed by the transition (machine,
+// instance, seq).
 type Idempotency struct {
 	Tenant, Actor, Key string
-	Fingerprint        []byte
+	Token              string // of who reserved it; unique
+	Fingerprint        []byte // of the request
 	Machine, Instance  string
 	Seq                int64
 	Expires            time.Time
+
+	// Image is what history doesn't keep of the instance after the transition:
+	// JSON without texts and facts, which stand beside the row of history and are
+	// erased there.
+	Image []byte
+	// Answer is what the application answered, as JSON; nil for nothing. It may
+	// say what the texts say: who erases the texts of a row of history erases the
+	// Answer of its key in the same transaction.
+	Answer []byte
 }
 
 // Attempt is one refused request.

@@ -50,6 +50,7 @@ var kinds = []kind{
 	{"facts_locked", interlock.StageGraph, 409, "Facts are locked", "Facts can't be edited in this state."},
 	{"state_changed", interlock.StageConflict, 409, "Changed meanwhile", "Somebody else was faster; state and version are as they stand now."},
 	{"exists", interlock.StageConflict, 409, "Exists", "There is an instance of this id already."},
+	{"key_in_progress", interlock.StageConflict, 409, "Being carried out", "A request with this idempotency key is being carried out; ask again, and its answer is yours."},
 	{"drift", interlock.StageConflict, 409, "State was changed outside the gate", "The application's table holds a state that history doesn't; nothing moves until that is mended."},
 
 	{"precondition_failed", "", 412, "Precondition failed", "The entity tag is not the current one."},

@@ -15,13 +15,6 @@ const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, no
 
 const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
 
-// An expired key is free again, by the clock that made its time.
-const putKeySQL = `INSERT INTO il.idempotency AS k (tenant, actor, key, fingerprint, machine, instance, seq, expires)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-	ON CONFLICT (tenant, actor, key) DO UPDATE SET fingerprint = excluded.fingerprint, machine = excluded.machine,
-		instance = excluded.instance, seq = excluded.seq, expires = excluded.expires
-	WHERE k.expires <= $9`
-
 // appendRows writes what is only ever added.
 func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	for _, k := range c.Actors {
@@ -34,12 +27,6 @@ func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) er
 	rec := recordOf(c)
 	if err := s.putRecord(ctx, tx, rec); err != nil {
 		return err
-	}
-	if k := c.Idempotency; k != nil {
-		rows, err := tx.Exec(ctx, s.q.putKey, k.Tenant, k.Actor, k.Key, bytesOf(k.Fingerprint), k.Machine, k.Instance, k.Seq, micros(k.Expires), micros(rec.Time))
-		if err != nil || rows == 0 {
-			return stale(err, interlock.ErrKeyUsed)
-		}
 	}
 	if c.Outbox != nil {
 		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, c.Outbox); err != nil {

@@ -87,7 +87,10 @@ func Check(c *interlock.Commit) error {
 		texts = append(texts, a.ID)
 	}
 	if k := c.Idempotency; k != nil {
-		texts = append(texts, k.Tenant, k.Actor, k.Key, k.Machine, k.Instance)
+		if c.Instance == nil || k.Tenant != tenant || !recordIs(&c.Instance.Record, k.Tenant, k.Machine, k.Instance, k.Seq) || k.Token == "" {
+			return errors.New("commit: an idempotency key is completed by its own transition, under the token that it was reserved with")
+		}
+		texts = append(texts, k.Actor, k.Key, k.Token, string(k.Image), string(k.Answer))
 	}
 	if !storable(texts...) {
 		return errors.New("commit: a text holds NUL or invalid UTF-8")
@@ -119,7 +122,7 @@ func actorChanges(c *interlock.Commit) []*interlock.ActorChange {
 
 // Apply checks every predicate and writes, within tx; the caller rolls back on
 // an error. The order of locks is the same everywhere: actors by id, store and
-// revision, instance, the application's row, history.
+// revision, the idempotency key, instance, the application's row, history.
 func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if err := Check(c); err != nil {
 		return err
@@ -131,6 +134,9 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 		return err
 	}
 	if c.Instance != nil {
+		if err := s.completeKey(ctx, tx, c.Idempotency); err != nil {
+			return err
+		}
 		if err := s.applyInstance(ctx, tx, c.Instance); err != nil {
 			return err
 		}

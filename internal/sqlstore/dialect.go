@@ -14,6 +14,7 @@ type Dialect struct {
 	Arrays string // the same for an array of arrays
 	Share  string // suffix that locks rows against change until the transaction's end; "" when the writer is alone
 	Update string // suffix that locks rows for a change
+	Skip   string // suffix that locks rows for a change and passes over those that are locked
 
 	// LockTx and LockTxShared take an advisory lock on the text $1 until the
 	// transaction's end; "" when the writer is alone.
@@ -32,7 +33,8 @@ type Dialect struct {
 }
 
 // expand turns the shared text into the dialect's: `il.` before a table, and
-// the words NOW_US, TEXTS(…), ARRAYS(…), FOR_SHARE, FOR_UPDATE.
+// the words NOW_US, TEXTS(…), ARRAYS(…), FOR_SHARE, FOR_UPDATE,
+// SKIP_LOCKED.
 func (d *Dialect) expand(query string) string {
 	return strings.NewReplacer(
 		"il.", d.Prefix,
@@ -41,5 +43,6 @@ func (d *Dialect) expand(query string) string {
 		"ARRAYS($", d.Arrays+"($",
 		"FOR_SHARE", d.Share,
 		"FOR_UPDATE", d.Update,
+		"SKIP_LOCKED", d.Skip,
 	).Replace(query)
 }

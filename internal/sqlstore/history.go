@@ -78,26 +78,6 @@ func (s *Store) History(ctx context.Context, tenant string, ref interlock.Ref, a
 	return records(ctx, s.db, s.q.history, tenant, ref.Machine, ref.ID, after, limit)
 }
 
-const getKeySQL = `SELECT tenant, actor, key, fingerprint, machine, instance, seq, expires FROM il.idempotency
-	WHERE tenant = $1 AND actor = $2 AND key = $3`
-
-// Idempotent is interlock.HistoryStore's. A key past its Expires is returned
-// too: which clock counts is the gate's to say.
-func (s *Store) Idempotent(ctx context.Context, tenant, actor, key string) (*interlock.Idempotency, error) {
-	if !storable(tenant, actor, key) {
-		return nil, nil
-	}
-	var k interlock.Idempotency
-	var expires int64
-	var print []byte
-	found, err := one(ctx, s.db, s.q.getKey, []any{tenant, actor, key}, &k.Tenant, &k.Actor, &k.Key, &print, &k.Machine, &k.Instance, &k.Seq, &expires)
-	if err != nil || !found {
-		return nil, err
-	}
-	k.Fingerprint, k.Expires = slices.Clone(print), fromMicros(expires)
-	return &k, nil
-}
-
 // page is how many rows of a stream are read at once: no connection and no
 // snapshot is held while the caller works on them.
 const page = 256

@@ -33,7 +33,8 @@ type queries struct {
 	insertInstance, updateInstance                    string
 	insertActor, updateActor, anyAdmin                string
 	insertHistory, insertTexts, insertOutbox          string
-	putKey, getKey, history, chain                    string
+	reserveKey, completeKey, answerKey, releaseKey    string
+	getKey, sweepKeys, history, chain                 string
 	instanceHeads, actorHeads                         string
 	addAttempt, trimAttempts, attempts                string
 	addCount, counters                                string
@@ -61,7 +62,8 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		insertInstance: x(insertInstanceSQL), updateInstance: x(updateInstanceSQL),
 		insertActor: x(insertActorSQL), updateActor: x(updateActorSQL), anyAdmin: x(anyAdminSQL),
 		insertHistory: x(insertHistorySQL), insertTexts: x(insertTextsSQL), insertOutbox: x(insertOutboxSQL),
-		putKey: x(putKeySQL), getKey: x(getKeySQL), history: x(historySQL), chain: x(chainSQL),
+		reserveKey: x(reserveKeySQL), completeKey: x(completeKeySQL), answerKey: x(answerKeySQL), releaseKey: x(releaseKeySQL),
+		getKey: x(getKeySQL), sweepKeys: x(sweepKeysSQL), history: x(historySQL), chain: x(chainSQL),
 		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL),
 		addAttempt: x(addAttemptSQL), trimAttempts: x(trimAttemptsSQL), attempts: x(attemptsSQL),
 		addCount: x(addCountSQL), counters: x(countersSQL),

@@ -28,14 +28,16 @@ r AS MATERIALIZED (
 		AND (status = 'active' OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE),
 s AS MATERIALIZED (
 	SELECT 1 FROM il.store WHERE epoch = $17 AND (SELECT v FROM g) IS NOT NULL FOR SHARE),
+i AS MATERIALIZED (
+	SELECT 1 FROM il.idempotency WHERE tenant = $1 AND actor = $42 AND key = $43 AND token = $44 AND seq = 0 AND (SELECT v FROM g) IS NOT NULL FOR UPDATE),
 u AS (`
 
 	singlePredicates = `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))
-		AND EXISTS (SELECT 1 FROM r) AND EXISTS (SELECT 1 FROM s)`
+		AND EXISTS (SELECT 1 FROM r) AND EXISTS (SELECT 1 FROM s) AND (CAST($43 AS text) IS NULL OR EXISTS (SELECT 1 FROM i))`
 
 	singleUpdate = `UPDATE il.instance SET state = $4, version = $5, facts = $6, entered = $7, did = $8, actors = $9, last = $10,
 	created_by = $11, created_at = $12, since = $13, updated_at = $14, head = $15, content_digest = $16
-	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $51 AND state = $52 AND content_digest = $53 AND head = $54
+	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $50 AND state = $51 AND content_digest = $52 AND head = $53
 		AND ` + singlePredicates + ` RETURNING 1`
 
 	singleInsert = `INSERT INTO il.instance (tenant, machine, id, state, version, facts, entered, did, actors, last,
@@ -49,11 +51,11 @@ h AS (INSERT INTO il.history (tenant, machine, instance, seq, id, event, from_st
 	SELECT $1, $2, $3, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37 FROM u),
 t AS (INSERT INTO il.texts (tenant, machine, instance, seq, note, input, facts, salt)
 	SELECT $1, $2, $3, $22, $38, $39, $40, $41 FROM u WHERE CAST($37 AS boolean)),
-k AS (INSERT INTO il.idempotency (tenant, actor, key, fingerprint, machine, instance, seq, expires)
-	SELECT $42, $43, $44, $45, $46, $47, $48, $49 FROM u WHERE CAST($44 AS text) IS NOT NULL),
+k AS (UPDATE il.idempotency y SET machine = $2, instance = $3, seq = $45, expires = $46, image = $47, answer = $48
+	FROM u WHERE y.tenant = $1 AND y.actor = $42 AND y.key = $43),
 o AS (INSERT INTO il.outbox (id, tenant, machine, instance, seq, message)
-	SELECT $23, $1, $2, $3, $22, $50 FROM u WHERE CAST($50 AS bytea) IS NOT NULL)
-SELECT count(*) FROM u`
+	SELECT $23, $1, $2, $3, $22, $49 FROM u WHERE CAST($49 AS bytea) IS NOT NULL)
+SELECT (SELECT count(*) FROM u), CAST($43 AS text) IS NULL OR EXISTS (SELECT 1 FROM i)`
 )
 
 // single is the commit in one statement, for what it can say.
@@ -102,12 +104,8 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 		return s.shared.Commit(ctx, c)
 	}
 	err := s.Retry(ctx, func() error { return s.commitSingle(ctx, c) })
-	switch s.violated(err) {
-	case "instance_pkey":
+	if s.violated(err) == "instance_pkey" {
 		return interlock.ErrExists
-	case "idempotency_pkey":
-		// The key may have expired: the transaction looks, and takes it over then.
-		return s.shared.Commit(ctx, c)
 	}
 	return err
 }
@@ -131,6 +129,7 @@ func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
 		args = append(args, ch.PrevVersion, ch.PrevState, notNil(ch.PrevDigest), notNil(ch.PrevHead))
 	}
 	var n int64
+	var ours bool // the key, where there is one
 	err = s.db.onConn(ctx, func(conn sqlstore.Conn) error {
 		rows, err := conn.Query(ctx, query, args...)
 		if err != nil {
@@ -138,20 +137,23 @@ func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
 		}
 		defer rows.Close()
 		if rows.Next() {
-			err = rows.Scan(&n)
+			err = rows.Scan(&n, &ours)
 		}
 		rows.Close()
 		return outcome(errors.Join(rows.Err(), err))
 	})
-	if err == nil && n == 0 {
-		return interlock.ErrStale
+	switch {
+	case err != nil || n > 0:
+		return err
+	case !ours:
+		return interlock.ErrKeyUsed
 	}
-	return err
+	return interlock.ErrStale
 }
 
 func notNil(b []byte) []byte { return append([]byte{}, b...) }
 
-// singleArgs are $1 to $50.
+// singleArgs are $1 to $49.
 func singleArgs(c *interlock.Commit) ([]any, error) {
 	args, err := sqlstore.InstanceArgs(c.Instance)
 	if err != nil {
@@ -170,9 +172,9 @@ func singleArgs(c *interlock.Commit) ([]any, error) {
 	}
 	args = append(args, note, input, facts, salt)
 	if k := c.Idempotency; k != nil {
-		args = append(args, k.Tenant, k.Actor, k.Key, notNil(k.Fingerprint), k.Machine, k.Instance, k.Seq, k.Expires.UnixMicro())
+		args = append(args, k.Actor, k.Key, k.Token, k.Seq, k.Expires.UnixMicro(), string(k.Image), sqlstore.AnswerArg(k))
 	} else {
-		args = append(args, nil, nil, nil, nil, nil, nil, nil, nil)
+		args = append(args, nil, nil, nil, nil, nil, nil, nil)
 	}
 	if c.Outbox == nil {
 		return append(args, nil), nil

@@ -61,6 +61,16 @@ type database interface {
 	onConn(ctx context.Context, fn func(sqlstore.Conn) error) error
 }
 
+// Write is a statement in a transaction of its own.
+func (d *poolDatabase) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	return d.onConn(ctx, fn)
+}
+
+// Write is a statement in a transaction of its own.
+func (d *sqlDatabase) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	return d.onConn(ctx, fn)
+}
+
 type poolDatabase struct{ pool *pgxpool.Pool }
 
 func (d *poolDatabase) Exec(ctx context.Context, query string, args ...any) (int64, error) {
@@ -208,4 +218,5 @@ func (b broken) Query(context.Context, string, ...any) (sqlstore.Rows, error) {
 	return nil, b.err
 }
 func (b broken) InTx(context.Context, func(sqlstore.Tx) error) error     { return b.err }
+func (b broken) Write(context.Context, func(sqlstore.Conn) error) error  { return b.err }
 func (b broken) onConn(context.Context, func(sqlstore.Conn) error) error { return b.err }

@@ -21,6 +21,7 @@ func dialect(schema string) *sqlstore.Dialect {
 		Arrays:       "json_array_elements",
 		Share:        "FOR SHARE",
 		Update:       "FOR UPDATE",
+		Skip:         "FOR UPDATE SKIP LOCKED",
 		LockTx:       "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
 		LockTxShared: "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
 		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",

@@ -17,10 +17,19 @@ var errReadOnly = errors.New("sqlite: opened read-only")
 type database struct {
 	sqlstore.Conn
 	writer *sql.DB
+	group  *group
 }
 
 func (s *Store) database() database {
-	return database{Conn: sqlstore.SQL(s.reader), writer: s.writer}
+	return database{Conn: sqlstore.SQL(s.reader), writer: s.writer, group: &s.commits}
+}
+
+// Write shares a transaction with the commits that are queued.
+func (d database) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	if d.writer == nil {
+		return errReadOnly
+	}
+	return d.group.do(ctx, func(_ context.Context, tx sqlstore.Tx) error { return fn(tx) })
 }
 
 func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {

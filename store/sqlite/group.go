@@ -9,7 +9,7 @@ import (
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
-// group commits what is queued in one transaction, so that one fdatasync serves
+// group writes what is queued in one transaction, so that one fdatasync serves
 // all of it. There is no timer: a commit alone goes at once, and those that come
 // while it is being written go together.
 type group struct {
@@ -20,8 +20,7 @@ type group struct {
 }
 
 type pending struct {
-	ctx  context.Context
-	c    *interlock.Commit
+	run  func(context.Context, sqlstore.Tx) error
 	err  error
 	done chan struct{}
 }
@@ -37,8 +36,13 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 	if s.readOnly {
 		return errReadOnly
 	}
-	g := &s.commits
-	p := &pending{ctx: ctx, c: c, done: make(chan struct{})}
+	return s.commits.do(ctx, func(ctx context.Context, tx sqlstore.Tx) error { return s.Apply(ctx, tx, c) })
+}
+
+// do runs what is to be written in a transaction with others, whose errors it
+// doesn't share.
+func (g *group) do(ctx context.Context, run func(context.Context, sqlstore.Tx) error) error {
+	p := &pending{run: run, done: make(chan struct{})}
 	g.mu.Lock()
 	g.queue = append(g.queue, p)
 	if !g.busy {
@@ -112,14 +116,14 @@ func (g *group) drain() {
 func (g *group) write(tx sqlstore.Tx, batch []*pending) error {
 	ctx := context.Background()
 	if len(batch) == 1 {
-		batch[0].err = g.apply(ctx, tx, batch[0].c)
+		batch[0].err = g.apply(ctx, tx, batch[0].run)
 		return batch[0].err
 	}
 	for _, p := range batch {
 		if _, err := tx.Exec(ctx, "SAVEPOINT one"); err != nil {
 			return err
 		}
-		if p.err = g.apply(ctx, tx, p.c); p.err != nil {
+		if p.err = g.apply(ctx, tx, p.run); p.err != nil {
 			if _, err := tx.Exec(ctx, "ROLLBACK TO one"); err != nil {
 				return err
 			}
@@ -132,11 +136,11 @@ func (g *group) write(tx sqlstore.Tx, batch []*pending) error {
 }
 
 // apply turns a panic into an error: it must not end the others' commits too.
-func (g *group) apply(ctx context.Context, tx sqlstore.Tx, c *interlock.Commit) (err error) {
+func (g *group) apply(ctx context.Context, tx sqlstore.Tx, run func(context.Context, sqlstore.Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("commit: %v", p)
 		}
 	}()
-	return g.store.Apply(ctx, tx, c)
+	return run(ctx, tx)
 }

@@ -18,7 +18,6 @@ var commitTests = []namedTest{
 	{"all rows of a commit", commitRows},
 	{"first commit of an actor", firstCommit},
 	{"last administrator", lastAdmin},
-	{"expired key is free", expiredKey},
 	{"accepting revision", acceptingRevision},
 	{"malformed commits", malformedCommits},
 	{"cancelled before", cancelledBefore},
@@ -72,10 +71,29 @@ func predicates(f *fixture, shapes []shape, violations []violation) {
 	}
 }
 
+// realign makes the key again the row's that was spoilt.
+func realign(c *interlock.Commit) {
+	if k := c.Idempotency; k != nil {
+		k.Instance, k.Seq = c.Instance.Record.Instance, c.Instance.Record.Seq
+	}
+}
+
+// key reserves a key of ann's for the commit, which completes it.
 func (f *fixture) key(c *interlock.Commit, key string) {
+	f.Helper()
+	if c.Idempotency == nil {
+		c.Idempotency = f.keyOf(c, key)
+	}
+	held, err := f.reserve(*c.Idempotency, time.Hour)
+	require.NoError(f, err)
+	require.Nil(f, held, "the key %s is somebody's", key)
+}
+
+func (f *fixture) keyOf(c *interlock.Commit, key string) *interlock.Idempotency {
 	rec := c.Instance.Record
-	c.Idempotency = &interlock.Idempotency{Tenant: rec.Tenant, Actor: "ann", Key: key, Fingerprint: []byte("print"),
-		Machine: rec.Machine, Instance: rec.Instance, Seq: rec.Seq, Expires: rec.Time.Add(time.Hour)}
+	return &interlock.Idempotency{Tenant: rec.Tenant, Actor: "ann", Key: key, Token: f.fresh("t"), Fingerprint: []byte("print"),
+		Machine: rec.Machine, Instance: rec.Instance, Seq: rec.Seq, Expires: rec.Time.Add(time.Hour),
+		Image: []byte(`{"version":2}`), Answer: []byte(`{"a":1}`)}
 }
 
 func plainStep(f *fixture) *interlock.Commit {
@@ -141,9 +159,24 @@ var commonViolations = []violation{
 	}},
 	{"new actor is there meanwhile", interlock.ErrStale, func(c *interlock.Commit) bool { return hasActors(c) && c.Actors[len(c.Actors)-1].Change != nil },
 		func(f *fixture, c *interlock.Commit) { f.haveActor(f.actor(tenant, c.Actors[len(c.Actors)-1].ID)) }},
-	{"key used", interlock.ErrKeyUsed, hasKey, func(f *fixture, c *interlock.Commit) {
+	{"key given back", interlock.ErrKeyUsed, hasKey, func(f *fixture, c *interlock.Commit) {
+		require.NoError(f, f.store.Release(f.ctx, *c.Idempotency))
+	}},
+	{"key reserved by another", interlock.ErrKeyUsed, hasKey, func(f *fixture, c *interlock.Commit) {
+		f.runOut(c.Idempotency)
+		f.key(f.creation(tenant, "doc", f.fresh("d")), c.Idempotency.Key)
+	}},
+	{"key completed by another", interlock.ErrKeyUsed, hasKey, func(f *fixture, c *interlock.Commit) {
+		f.runOut(c.Idempotency)
 		other := f.creation(tenant, "doc", f.fresh("d"))
 		f.key(other, c.Idempotency.Key)
+		f.must(other)
+	}},
+	{"key completed already", interlock.ErrKeyUsed, hasKey, func(f *fixture, c *interlock.Commit) {
+		other := f.creation(tenant, "doc", f.fresh("d"))
+		k := *c.Idempotency
+		k.Machine, k.Instance, k.Seq = "doc", other.Instance.Next.ID, 1
+		other.Idempotency = &k
 		f.must(other)
 	}},
 	{"bound state", interlock.ErrStale, isBound, func(f *fixture, c *interlock.Commit) { c.Bound.From = "done" }},
@@ -161,12 +194,14 @@ var commonViolations = []violation{
 var stepViolations = append([]violation{
 	{"instance's version", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) {
 		c.Instance.PrevVersion, c.Instance.Next.Version, c.Instance.Record.Seq = 8, 9, 9
+		realign(c)
 	}},
 	{"instance's state", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) { c.Instance.PrevState = "done" }},
 	{"instance's digest", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) { c.Instance.PrevDigest = []byte("other") }},
 	{"instance's head", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) { c.Instance.PrevHead = []byte("other") }},
 	{"no such instance", interlock.ErrStale, func(c *interlock.Commit) bool { return c.Bound == nil }, func(f *fixture, c *interlock.Commit) {
 		c.Instance.Next.ID, c.Instance.Record.Instance = "nobody", "nobody"
+		realign(c)
 	}},
 }, commonViolations...)
 
@@ -311,28 +346,6 @@ func lastAdmin(f *fixture) {
 	f.must(drop(root))
 }
 
-func expiredKey(f *fixture) {
-	first := f.creation(tenant, "doc", "one")
-	f.key(first, "k")
-	first.Idempotency.Expires = first.Instance.Record.Time.Add(time.Microsecond)
-	f.must(first)
-	f.now() // the clock of the records goes on
-	for _, bound := range []string{"doc", "bare"} {
-		second := f.creation(tenant, bound, "two")
-		if bound == "bare" {
-			f.exec(`INSERT INTO bares (id, status) VALUES ('two', 'new')`)
-			second.Bound = &interlock.BoundChange{From: "new", To: "new"}
-		}
-		f.key(second, "k")
-		second.Idempotency.Expires = second.Instance.Record.Time.Add(time.Microsecond)
-		f.must(second)
-		f.now()
-		key, err := f.store.Idempotent(f.ctx, tenant, "ann", "k")
-		require.NoError(f, err)
-		assert.Equal(f, second.Idempotency, key)
-	}
-}
-
 func acceptingRevision(f *fixture) {
 	i := f.have(tenant, "doc", "d")
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), grace))
@@ -364,7 +377,10 @@ func malformedCommits(f *fixture) {
 		"invalid UTF-8":         func(c *interlock.Commit) { c.Instance.Record.Note = "\xff" },
 		"NUL in the note":       func(c *interlock.Commit) { c.Instance.Record.Note = "a\x00b" },
 		"NUL in the state":      func(c *interlock.Commit) { c.Instance.Next.State = "\x00" },
-		"NUL in the key":        func(c *interlock.Commit) { f.key(c, "\x00") },
+		"NUL in the key":        func(c *interlock.Commit) { c.Idempotency = f.keyOf(c, "\x00") },
+		"a key without a token": func(c *interlock.Commit) { c.Idempotency = f.keyOf(c, "k"); c.Idempotency.Token = "" },
+		"another's key":         func(c *interlock.Commit) { c.Idempotency = f.keyOf(c, "k"); c.Idempotency.Tenant = "other" },
+		"a key of another row":  func(c *interlock.Commit) { c.Idempotency = f.keyOf(c, "k"); c.Idempotency.Seq = 7 },
 		"facts that no JSON is": func(c *interlock.Commit) { c.Instance.Next.Facts = map[string]any{"f": func() {}} },
 	} {
 		c := good()

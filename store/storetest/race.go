@@ -21,9 +21,12 @@ var raceTests = []namedTest{
 		race(f, interlock.ErrExists, func(int) *interlock.Commit { return f.creation(tenant, "doc", "d") })
 	}},
 	{"one use of a key wins", func(f *fixture) {
+		k := f.keyOf(f.creation(tenant, "doc", "d0"), "k")
+		_, err := f.reserve(*k, time.Hour)
+		require.NoError(f, err)
 		race(f, interlock.ErrKeyUsed, func(n int) *interlock.Commit {
-			c := f.creation(tenant, "doc", fmt.Sprintf("d%d", n))
-			f.key(c, "k")
+			c, mine := f.creation(tenant, "doc", fmt.Sprintf("d%d", n)), *k
+			mine.Instance, c.Idempotency = c.Instance.Next.ID, &mine
 			return c
 		})
 	}},
