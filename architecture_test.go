@@ -50,6 +50,11 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, telemetry),
 	},
 	{
+		from: "checkpoint", to: ours("."), others: []string{"golang.org/x/mod/sumdb/note"},
+		testsTo: ours("fsm", "store/...", "internal/testservice"),
+		never:   slices.Concat(web, rego, databases, telemetry),
+	},
+	{
 		from: "internal/sqlstore/...", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry, databases),
 	},

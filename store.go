@@ -152,6 +152,9 @@ type HistoryStore interface {
 	// both in byte order of (tenant, machine, id), rows by seq; for verification.
 	Heads(ctx context.Context) iter.Seq2[Head, error]
 	Chain(ctx context.Context) iter.Seq2[Record, error]
+	// Marks yields the newest row of every chain in the same order, all as they
+	// stood at one moment, while others write.
+	Marks(ctx context.Context) iter.Seq2[Mark, error]
 }
 
 // KeyStore keeps idempotency keys. A key is reserved before its request is

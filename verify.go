@@ -16,6 +16,8 @@ type VerifyReport struct {
 	Erased int64   `json:"erased"`      // rows whose texts were erased; the chain holds all the same
 	Bad    []Fault `json:"bad"`         // in byte order of (tenant, machine, instance); the first 100
 	SkewMS int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
+
+	Witnessed int64 `json:"witnessed"` // heads that witnesses know and history still has
 }
 
 // OK tells that nothing was found.
@@ -31,6 +33,9 @@ type Fault struct {
 }
 
 func (f Fault) String() string {
+	if f.Instance == "" {
+		return f.Problem // of the store or of a checkpoint, not of a row
+	}
 	return fmt.Sprintf("%s/%s/%s row %d: %s", f.Tenant, f.Machine, f.Instance, f.Seq, f.Problem)
 }
 
@@ -40,11 +45,21 @@ const maxFaults = 100
 // bytes, the bytes with the hashes, the hashes with each other, and each
 // instance and actor with the newest row of its chain. It finds an edit, a
 // deletion in the middle, an insertion and a reorder, also of the rows that
-// history speaks of; not a chain that was cut off or rebuilt together with its
-// instance. progress, if not nil, is called now and then with the rows done.
-// The error says that the store could not be read.
-func Verify(ctx context.Context, store Store, progress func(rows int64)) (VerifyReport, error) {
-	v := verifier{ctx: ctx, store: store, progress: progress}
+// history speaks of, and that the database no longer forbids these. That a chain
+// was cut off, rebuilt or removed together with its instance is found by what
+// witnesses know of it. progress, if not nil, is called now and then with the
+// rows done. The error says that the store or a witness could not be read.
+func Verify(ctx context.Context, store Store, progress func(rows int64), witnesses ...Witness) (VerifyReport, error) {
+	v := verifier{ctx: ctx, store: store, progress: progress, watchers: watchers(witnesses)}
+	for _, w := range v.watchers {
+		defer w.stop()
+		if err := w.advance(); err != nil {
+			return v.report, err
+		}
+	}
+	if err := v.guards(); err != nil {
+		return v.report, err
+	}
 	if err := v.readEpochs(); err != nil {
 		return v.report, fmt.Errorf("read the store's epoch: %w", err)
 	}
@@ -62,7 +77,7 @@ func Verify(ctx context.Context, store Store, progress func(rows int64)) (Verify
 			return v.report, err
 		}
 	}
-	if err := v.endChain(); err != nil {
+	if err := errors.Join(v.endChain(), v.passed(nil)); err != nil {
 		return v.report, err
 	}
 	for v.head != nil { // instances of which history knows nothing
@@ -91,6 +106,26 @@ type verifier struct {
 	head     *Head
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
+	watchers []*watcher
+}
+
+// guards asks a store that can tell what its database lacks of the guards
+// against changes of history, such as triggers that somebody dropped.
+func (v *verifier) guards() error {
+	s, ok := v.store.(interface {
+		Unguarded(context.Context) ([]string, error)
+	})
+	if !ok {
+		return nil
+	}
+	missing, err := s.Unguarded(v.ctx)
+	if err != nil {
+		return fmt.Errorf("read the guards of history: %w", err)
+	}
+	for _, what := range missing {
+		v.report.Bad = append(v.report.Bad, Fault{Problem: what})
+	}
+	return nil
 }
 
 // readEpochs knows which epochs rows may be of. A store that doesn't keep the
@@ -222,7 +257,7 @@ func (v *verifier) row(r *Record) error {
 	}
 	v.check(r, wantSeq, wantPrev)
 	v.last = r
-	return nil
+	return v.passed(r)
 }
 
 func (v *verifier) check(r *Record, wantSeq int64, wantPrev []byte) {

@@ -33,6 +33,7 @@ type Metrics struct {
 	requests  *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 	panics    prometheus.Counter
+	signed    prometheus.Gauge
 }
 
 const other = "other"
@@ -42,7 +43,7 @@ var (
 	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move"}
 	stageLabels = []interlock.Stage{"", interlock.StageIdentity, interlock.StageGraph, interlock.StageInput,
 		interlock.StagePolicy, interlock.StageConflict, interlock.StageUnavailable}
-	alarmLabels  = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half"}
+	alarmLabels  = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half", "checkpoint_failed"}
 	methodLabels = []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete}
 	buckets      = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
@@ -75,13 +76,16 @@ func NewMetrics() *Metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "interlock_http_panics_total", Help: "Panics in handlers; each was answered with 500.",
 		}),
+		signed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "interlock_checkpoint_timestamp_seconds", Help: "When the newest signed checkpoint of history was taken; 0: none since the start.",
+		}),
 	}
 	for _, p := range middleware.Problems() {
 		if p.Stage != "" {
 			m.codes = append(m.codes, p.Code)
 		}
 	}
-	m.registry.MustRegister(m.decisions, m.seconds, m.cached, m.looks, m.alarms, m.requests, m.latency, m.panics,
+	m.registry.MustRegister(m.decisions, m.seconds, m.cached, m.looks, m.alarms, m.requests, m.latency, m.panics, m.signed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -127,6 +131,18 @@ func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	m.cached.WithLabelValues(source).Inc()
 	if o.Looks > 1 {
 		m.looks.Add(float64(o.Looks - 1))
+	}
+}
+
+// Checkpoint tells of a signed checkpoint, or of why there is none: that is an
+// alarm, checkpoint_failed.
+func (m *Metrics) Checkpoint(taken time.Time, err error) {
+	switch {
+	case m == nil:
+	case err != nil:
+		m.alarms.WithLabelValues("checkpoint_failed").Inc()
+	default:
+		m.signed.Set(float64(taken.UnixMicro()) / 1e6)
 	}
 }
 

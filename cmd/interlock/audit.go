@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,30 +9,38 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/checkpoint"
 	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 func (p *program) audit() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Prove that history is whole", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(p.auditVerify())
+	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint())
 	return cmd
 }
 
 func (p *program) auditVerify() *cobra.Command {
-	var where string
+	var where, publicKey string
+	var checkpoints []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Walk every chain of history; exit 1 at a row that doesn't hold",
 		Long: `Walk every chain of history, offline and reading only: the columns against the
 exact bytes, the bytes against the hashes, each row against the one before, each
-instance and actor against the newest row. A chain that was cut off, rebuilt or removed
-together with its instance can't be told from a shorter history.`,
+instance and actor against the newest row, and the database's guards against changes.
+A chain that was cut off, rebuilt or removed together with its instance looks like
+a shorter history: --checkpoint finds that. It takes notes of "interlock audit
+checkpoint", or folders of them, whose lists of heads lie beside them, and
+--public-key the key that signed them, or its file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := existing(where); err != nil {
 				return err
+			}
+			if (len(checkpoints) > 0) != (publicKey != "") {
+				return errors.New("--checkpoint and --public-key go together: a note proves as much as the key that signed it")
 			}
 			st, err := openStore(cmd.Context(), where, sqlite.ReadOnly())
 			if err != nil {
@@ -39,7 +48,7 @@ together with its instance can't be told from a shorter history.`,
 			}
 			defer func() { err = errors.Join(err, st.close()) }()
 			bar := p.progress("rows verified")
-			report, err := interlock.Verify(cmd.Context(), st.Store, bar.set)
+			report, err := verify(cmd.Context(), st.Store, publicKey, checkpoints, bar.set)
 			bar.end()
 			if err != nil {
 				return err
@@ -48,9 +57,23 @@ together with its instance can't be told from a shorter history.`,
 		},
 	}
 	cmd.Flags().StringVar(&where, "store", "", "sqlite:PATH or a postgres:// URL (required)")
+	cmd.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "signed note, or folder of them; may be given again")
+	cmd.Flags().StringVar(&publicKey, "public-key", "", "key that signed the checkpoints, or its file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cobra.CheckErr(cmd.MarkFlagRequired("store"))
 	return cmd
+}
+
+func verify(ctx context.Context, store interlock.Store, publicKey string, checkpoints []string, progress func(int64)) (checkpoint.Report, error) {
+	if len(checkpoints) == 0 {
+		report, err := interlock.Verify(ctx, store, progress)
+		return checkpoint.Report{VerifyReport: report}, err
+	}
+	key, err := checkpoint.ReadVerifier(publicKey)
+	if err != nil {
+		return checkpoint.Report{}, err
+	}
+	return checkpoint.Verify(ctx, store, key, checkpoints, progress)
 }
 
 // skew is a duration for people; a replayed log keeps its own times.
@@ -61,7 +84,7 @@ func skew(ms int64) string {
 	return (time.Duration(ms) * time.Millisecond).String()
 }
 
-func (p *program) printVerify(name string, r *interlock.VerifyReport, asJSON bool) error {
+func (p *program) printVerify(name string, r *checkpoint.Report, asJSON bool) error {
 	if asJSON {
 		if err := writeJSON(p, r); err != nil {
 			return err
@@ -73,6 +96,9 @@ func (p *program) printVerify(name string, r *interlock.VerifyReport, asJSON boo
 		state := "intact"
 		if !r.OK() {
 			state = "BROKEN"
+		}
+		if r.Checkpoints > 0 {
+			fmt.Fprintf(p.out, "%d checkpoints hold; %d rows that they mark are there\n", r.Checkpoints, r.Witnessed)
 		}
 		fmt.Fprintf(p.out, "%s: history is %s: %d rows in %d chains, %d with erased texts, clock skew at most %s\n",
 			name, state, r.Rows, r.Chains, r.Erased, skew(r.SkewMS))

@@ -45,7 +45,17 @@ type config struct {
 
 	JWT jwtConfig `yaml:"jwt" envPrefix:"JWT_"`
 
+	Checkpoints checkpointConfig `yaml:"checkpoints" envPrefix:"CHECKPOINTS_"`
+
 	CursorKey secret `yaml:"cursor_key" env:"CURSOR_KEY"`
+}
+
+// checkpointConfig is where signed checkpoints of history go; without a folder there are none.
+type checkpointConfig struct {
+	Key   string        `yaml:"key" env:"KEY"`
+	Dir   string        `yaml:"dir" env:"DIR"`
+	URL   string        `yaml:"url" env:"URL"`
+	Every time.Duration `yaml:"every" env:"EVERY"`
 }
 
 type jwtConfig struct {
@@ -62,7 +72,8 @@ type jwtConfig struct {
 
 func defaultConfig() config {
 	return config{Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json",
-		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}}}
+		JWT:         jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}},
+		Checkpoints: checkpointConfig{Every: time.Hour}}
 }
 
 // configExample is the whole file; serve --help prints it.
@@ -86,7 +97,12 @@ const configExample = `  listen: 127.0.0.1:8080
     person_claim: ""               # claim that names the human behind the account; "": sub
     roles_claim: ""                # claim whose texts become roles; "": roles are granted in the gate
     leeway: 0s                     # clock difference allowed, 30s at most
-    max_lifetime: 1h               # of a token`
+    max_lifetime: 1h               # of a token
+  checkpoints:                     # of history, signed
+    dir: ""                        # folder that they are added to; "": there are none
+    key: ""                        # private key of "interlock audit keygen", readable by its owner alone
+    url: ""                        # https address that each note is posted to as well
+    every: 1h`
 
 // configFlags declares the flags of serve; a flag that is given goes before all else.
 func configFlags(cmd *cobra.Command, c *config) {
@@ -171,6 +187,7 @@ func (c *config) check() error {
 			wrong = append(wrong, fmt.Errorf("%s %q: want HOST:PORT", what, addr))
 		}
 	}
+	wrong = append(wrong, c.Checkpoints.check()...)
 	if c.Log != "json" && c.Log != "text" {
 		wrong = append(wrong, fmt.Errorf("log %q: want json or text", c.Log))
 	}

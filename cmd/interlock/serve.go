@@ -78,6 +78,9 @@ func (p *program) runServe(ctx context.Context, c config) error {
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
 	}
+	if s.checkpoints, err = c.Checkpoints.open(); err != nil {
+		return err
+	}
 	s.started = func(ctx context.Context, g *interlock.Gate) error {
 		if c.Admin != "" {
 			return g.Bootstrap(ctx, "", c.Admin)
@@ -125,6 +128,7 @@ type service struct {
 	store, redis      string
 	witness           string
 	cursorKey         []byte
+	checkpoints       *checkpoints // nil: none are taken
 
 	started func(context.Context, *interlock.Gate) error   // before the first request
 	ready   func(addr string)                              // when it listens
@@ -153,6 +157,11 @@ func (s *service) run(ctx context.Context) (err error) {
 		err = errors.Join(err, g.Close(end))
 	}()
 	metrics.Know(g)
+	if s.checkpoints != nil {
+		s.beside = append(s.beside, func(ctx context.Context, _ *interlock.Gate) error {
+			return s.checkpoints.run(ctx, st.Store, metrics, s.log)
+		})
+	}
 	if s.started != nil {
 		if err := s.started(ctx, g); err != nil {
 			return err

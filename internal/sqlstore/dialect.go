@@ -15,6 +15,12 @@ type Dialect struct {
 	Share  string // suffix that locks rows against change until the transaction's end; "" when the writer is alone
 	Update string // suffix that locks rows for a change
 	Skip   string // suffix that locks rows for a change and passes over those that are locked
+	Bytes  string // the collation that compares by bytes
+
+	// Guards are the triggers that forbid changes of history, and GuardSQL finds
+	// the one named $1 where it is there and holds.
+	Guards   []string
+	GuardSQL string
 
 	// LockTx and LockTxShared take an advisory lock on the text $1 until the
 	// transaction's end; "" when the writer is alone.
@@ -34,7 +40,7 @@ type Dialect struct {
 
 // expand turns the shared text into the dialect's: `il.` before a table, and
 // the words NOW_US, TEXTS(…), ARRAYS(…), FOR_SHARE, FOR_UPDATE,
-// SKIP_LOCKED.
+// SKIP_LOCKED, COLLATE BYTES.
 func (d *Dialect) expand(query string) string {
 	return strings.NewReplacer(
 		"il.", d.Prefix,
@@ -44,5 +50,6 @@ func (d *Dialect) expand(query string) string {
 		"FOR_SHARE", d.Share,
 		"FOR_UPDATE", d.Update,
 		"SKIP_LOCKED", d.Skip,
+		"COLLATE BYTES", "COLLATE "+d.Bytes,
 	).Replace(query)
 }

@@ -35,7 +35,7 @@ type queries struct {
 	insertHistory, insertTexts, insertOutbox          string
 	reserveKey, completeKey, answerKey, releaseKey    string
 	getKey, sweepKeys, history, chain                 string
-	instanceHeads, actorHeads                         string
+	instanceHeads, actorHeads, marks                  string
 	addAttempt, trimAttempts, attempts                string
 	addCount, counters                                string
 	epoch, revisions, revisionLock, retire, retireOne string
@@ -64,7 +64,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		insertHistory: x(insertHistorySQL), insertTexts: x(insertTextsSQL), insertOutbox: x(insertOutboxSQL),
 		reserveKey: x(reserveKeySQL), completeKey: x(completeKeySQL), answerKey: x(answerKeySQL), releaseKey: x(releaseKeySQL),
 		getKey: x(getKeySQL), sweepKeys: x(sweepKeysSQL), history: x(historySQL), chain: x(chainSQL),
-		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL),
+		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL), marks: x(marksSQL),
 		addAttempt: x(addAttemptSQL), trimAttempts: x(trimAttemptsSQL), attempts: x(attemptsSQL),
 		addCount: x(addCountSQL), counters: x(countersSQL),
 		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL), retireOne: x(retireOneSQL),

@@ -26,6 +26,9 @@ func dialect(schema string) *sqlstore.Dialect {
 		LockTxShared: "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
 		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",
 		Server:       server,
+		Bytes:        `"C"`,
+		Guards:       []string{"history_no_change", "history_no_truncate", "texts_no_update", "texts_no_truncate"},
+		GuardSQL:     guardSQL(schema),
 		Bind:         bind,
 		Retry:        retry,
 	}
@@ -62,6 +65,19 @@ func untold(err error) error {
 		}
 	}
 	return err
+}
+
+// guardSQL: those on history hold in every session (ENABLE ALWAYS), those on
+// texts at least in ordinary ones. tgtype is what they fire on: a trigger of the
+// same name for less isn't the guard.
+func guardSQL(schema string) string {
+	return `SELECT 1 FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = n.oid AND p.proname = 'refuse_change' AND p.prosrc LIKE '%RAISE EXCEPTION%'
+WHERE n.nspname = '` + schema + `' AND t.tgname = $1 AND t.tgqual IS NULL
+	AND CASE c.relname WHEN 'history' THEN t.tgenabled = 'A' ELSE t.tgenabled IN ('O', 'A') END
+	AND t.tgtype & 62 = CASE t.tgname WHEN 'history_no_change' THEN 26 WHEN 'texts_no_update' THEN 18 ELSE 34 END`
 }
 
 // retry: deadlock, serialization failure and lock timeout. The server has

@@ -59,7 +59,12 @@ func dialect() *sqlstore.Dialect {
 		Now:    "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 		List:   "json_each",
 		Arrays: "json_each",
-		Bind:   bind,
+		Bytes:  "BINARY",
+		Guards: []string{"interlock_history_no_update", "interlock_history_no_delete", "interlock_history_no_replace", "interlock_texts_no_update"},
+		// Whole: a trigger of the same name that does nothing isn't one.
+		GuardSQL: `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = $1 AND sql LIKE '%RAISE(ABORT, %'
+			AND (name LIKE '%_no_replace' OR sql NOT LIKE '%WHEN%')`,
+		Bind: bind,
 	}
 }
 

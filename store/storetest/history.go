@@ -20,6 +20,8 @@ var historyTests = []namedTest{
 	{"erased texts", erased},
 	{"pages", historyPages},
 	{"chain and heads in order, at once", chainAndHeads},
+	{"marks are of one moment", marks},
+	{"guards that were taken away are named", guards},
 	{"streams end when they are told to", streamsEnd},
 	{"attempts are bounded", attempts},
 	{"counters are exact", counters},

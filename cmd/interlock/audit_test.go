@@ -1,0 +1,134 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// removeChain takes an instance away with all that speaks of it, as somebody who
+// may write to the database could, and puts the triggers back.
+func removeChain(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer db.Close()
+	var id, trigger string
+	require.NoError(t, db.QueryRow(`SELECT min(id) FROM interlock_instance`).Scan(&id))
+	require.NoError(t, db.QueryRow(`SELECT sql FROM sqlite_schema WHERE name = 'interlock_history_no_delete'`).Scan(&trigger))
+	for _, q := range []string{`DROP TRIGGER interlock_history_no_delete`, `DELETE FROM interlock_history WHERE instance = '` + id + `'`,
+		`DELETE FROM interlock_texts WHERE instance = '` + id + `'`, `DELETE FROM interlock_instance WHERE id = '` + id + `'`, trigger} {
+		_, err := db.Exec(q)
+		require.NoError(t, err, q)
+	}
+}
+
+func TestAuditCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.db")
+	store, key, notes := "sqlite:"+path, filepath.Join(dir, "key"), filepath.Join(dir, "notes")
+	code, _, errOut := exec(t, "replay", "--machine", permitYAML, "--log", permitLog, "--store", store)
+	require.Equal(t, 0, code, errOut)
+	code, public, errOut := exec(t, "audit", "keygen", "--name", "example.org/permits", "--out", key)
+	require.Equal(t, 0, code, errOut)
+	require.True(t, strings.HasPrefix(public, "example.org/permits+"), public)
+
+	posted := 0
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { posted++ }))
+	defer receiver.Close()
+	code, out, errOut := exec(t, "audit", "checkpoint", "--store", store, "--key", key, "--out", notes, "--post", receiver.URL)
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "checkpoint 1 of ")
+	require.Equal(t, 1, posted)
+	code, _, errOut = exec(t, "audit", "checkpoint", "--store", store, "--key", key, "--out", notes)
+	require.Equal(t, 0, code, errOut)
+
+	verify := []string{"audit", "verify", "--store", store, "--checkpoint", notes, "--public-key"}
+	code, out, errOut = exec(t, append(verify, strings.TrimSpace(public))...)
+	require.Equal(t, 0, code, out+errOut)
+	require.Contains(t, out, "2 checkpoints hold")
+
+	removeChain(t, path)
+	code, out, _ = exec(t, "audit", "verify", "--store", store)
+	require.Equal(t, 0, code, "the chains alone can't tell: %s", out)
+	code, out, _ = exec(t, append(verify, key+".pub")...)
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "checkpoint 1 knows this row, and history has it no longer")
+	require.Contains(t, out, "BROKEN")
+	code, out, _ = exec(t, append(verify, key+".pub", "--json")...)
+	require.Equal(t, 1, code)
+	var report struct {
+		Bad         []struct{ Problem string }
+		Checkpoints int
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report), out)
+	require.Len(t, report.Bad, 2)
+	require.Equal(t, 2, report.Checkpoints)
+
+	for _, c := range []struct {
+		args []string
+		err  string
+	}{
+		{[]string{"audit", "verify", "--store", store, "--checkpoint", notes}, "go together"},
+		{append(verify, "none.pub"), "neither a key nor a file"},
+		{[]string{"audit", "verify", "--store", store, "--checkpoint", dir, "--public-key", key + ".pub"}, "holds no checkpoints"},
+		{[]string{"audit", "checkpoint", "--store", store, "--key", key + ".pub", "--out", notes}, "others may read it"},
+		{[]string{"audit", "checkpoint", "--store", store, "--key", key, "--out", notes, "--post", "http://example.org"}, "want https"},
+		{[]string{"audit", "checkpoint", "--store", "sqlite:none.db", "--key", key, "--out", notes}, "no store there"},
+		{[]string{"audit", "keygen", "--name", "example.org/permits", "--out", key}, "nothing is ever overwritten"},
+	} {
+		code, out, errOut := exec(t, c.args...)
+		require.Equal(t, 2, code, out)
+		require.Contains(t, errOut, c.err)
+	}
+}
+
+func TestServeTakesCheckpoints(t *testing.T) {
+	keyFile, token := keys(t)
+	machines, rego := folders(t)
+	dir := t.TempDir()
+	key, notes, db := filepath.Join(dir, "key"), filepath.Join(dir, "notes"), filepath.Join(dir, "s.db")
+	code, public, errOut := exec(t, "audit", "keygen", "--name", "example.org/desk", "--out", key)
+	require.Equal(t, 0, code, errOut)
+	lines := []string{
+		"sqlite: " + db, "machines: " + machines, "policies: " + rego, "bootstrap_admin: adam", "metrics: 127.0.0.1:0",
+		"jwt: {issuer: https://login.example, audience: interlock, algorithms: [ES256], keys: " + keyFile + "}",
+		"checkpoints: {key: " + key + ", dir: " + notes + ", every: 1m}", "",
+	}
+	m, stop := start(t, `"address":"(127\.0\.0\.1:\d+)"`, "serve", "--config", write(t, "c.yaml", strings.Join(lines, "\n")), "--listen", "127.0.0.1:0")
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(notes, "00000001.checkpoint"))
+		return err == nil
+	}, 30*time.Second, 20*time.Millisecond)
+	code, out, errOut := exec(t, "roles", "grant", "carl", "clerk", "--url", "http://"+m[1], "--token", token("adam"))
+	require.Equal(t, 0, code, out+errOut)
+	// Beside the running server, which goes on writing.
+	code, out, errOut = exec(t, "audit", "verify", "--store", "sqlite:"+db, "--checkpoint", notes, "--public-key", strings.TrimSpace(public))
+	require.Equal(t, 0, code, out+errOut)
+	require.Contains(t, out, "1 checkpoints hold")
+	require.Equal(t, 0, stop())
+
+	require.NoError(t, os.Chmod(key, 0o644))
+	code, _, errOut = exec(t, "serve", "--config", write(t, "c.yaml", strings.Join(lines, "\n")), "--listen", "127.0.0.1:0")
+	require.Equal(t, 2, code)
+	require.Contains(t, errOut, "others may read it")
+	for line, want := range map[string]string{
+		"checkpoints: {key: k}":                            "checkpoints.dir is missing",
+		"checkpoints: {dir: d}":                            "checkpoints.key is missing",
+		"checkpoints: {dir: d, key: k, every: 1s}":         "want 1m or more",
+		"checkpoints: {dir: d, key: k, url: 'http://x.y'}": "want https",
+	} {
+		lines[len(lines)-2] = line
+		code, _, errOut := exec(t, "serve", "--config", write(t, "c.yaml", strings.Join(lines, "\n")), "--listen", "127.0.0.1:0")
+		require.Equal(t, 2, code)
+		require.Contains(t, errOut, want)
+	}
+}
