@@ -49,7 +49,7 @@ bench: ## benchmarks; where bench/ is there, a module of its own, comparisons wi
 	$(GO) test -run '^$$' -bench . . ./fsm ./policies
 	@if [ -d bench ]; then cd bench && $(GO) test -run '^$$' -bench . ./...; fi
 
-services: ## see that PostgreSQL and Redis are there for the tests; install them on Debian
+services: ## see that PostgreSQL, Redis and strace are there for the tests; install them on Debian
 	@sh tools/services.sh
 
 clean: ## remove what was built

@@ -28,7 +28,9 @@ func (g *Gate) Actor(ctx context.Context, by Actor, id string) (ActorRecord, err
 	if id == q.actor.ID && own.Version > 0 {
 		return own, nil
 	}
-	rec, err := g.cfg.Store.Actor(ctx, q.actor.Tenant, id)
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	rec, err := g.cfg.Store.Actor(limited, q.actor.Tenant, id)
 	if err != nil {
 		return ActorRecord{}, unavailable("store_failed", "the store doesn't answer", err)
 	}
@@ -211,7 +213,9 @@ func (a *ActorRecord) isAdmin() bool {
 
 // admin asks whether who asks may change actors.
 func (g *Gate) admin(ctx context.Context, q *question) (epoch string, own ActorRecord, no *Refusal) {
-	s, err := g.cfg.Store.Load(ctx, q.actor.Tenant, Ref{ActorMachine, q.actor.ID}, []string{q.actor.ID})
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	s, err := g.cfg.Store.Load(limited, q.actor.Tenant, Ref{ActorMachine, q.actor.ID}, []string{q.actor.ID})
 	if err != nil {
 		return "", own, unavailable("store_failed", "the store doesn't answer", err)
 	}
@@ -273,7 +277,9 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if no != nil {
 		return none, no
 	}
-	stored, err := g.cfg.Store.Actor(ctx, q.actor.Tenant, id)
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	stored, err := g.cfg.Store.Actor(limited, q.actor.Tenant, id)
 	if err != nil {
 		return none, unavailable("store_failed", "the store doesn't answer", err)
 	}

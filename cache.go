@@ -1,6 +1,9 @@
 package interlock
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Cache keeps facts, never decisions. It is an untrusted hint: what comes from
 // it is repeated in the commit's predicate, and a no that rests on it is decided
@@ -25,4 +28,8 @@ type CacheEntry struct {
 	Key     CacheKey
 	Version int64
 	Payload []byte
+
+	// Read is when the store said so, which is before it is put: what waits on its
+	// way to the cache must not be believed for longer. Zero: now.
+	Read time.Time
 }

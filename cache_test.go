@@ -104,6 +104,19 @@ func cachedLoan(t *testing.T) (*interlock.Gate, *memoryCache) {
 	return g, cache
 }
 
+// What is put says when the store said so: a put that waits in line must not make
+// the facts younger than they are.
+func TestPutsSayWhenTheStoreSaidSo(t *testing.T) {
+	before := time.Now()
+	_, cache := cachedLoan(t)
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	for _, key := range []interlock.CacheKey{actKey("evan"), instKey("17")} {
+		read := cache.entries[key].Read
+		require.True(t, read.After(before) && read.Before(time.Now()), "%v: %v", key, read)
+	}
+}
+
 func TestStaleRoleInTheCacheCommitsNothing(t *testing.T) {
 	g, cache := cachedLoan(t)
 	cache.freeze(true) // the revoke's floor is lost

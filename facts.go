@@ -49,7 +49,9 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 		}
 	}
 	read := time.Now()
-	stored, err := g.cfg.Store.Load(ctx, q.actor.Tenant, q.ref, q.actorIDs())
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	stored, err := g.cfg.Store.Load(limited, q.actor.Tenant, q.ref, q.actorIDs())
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
@@ -180,12 +182,12 @@ func (g *Gate) cachePut(f *facts) {
 	var entries []CacheEntry
 	if f.adopted() && f.isBound == (f.bound != nil) {
 		if b, err := json.Marshal(cachedInstance{f.stored, f.bound, f.isBound}); err == nil {
-			entries = append(entries, CacheEntry{instanceKey(f.stored.Tenant, Ref{f.stored.Machine, f.stored.ID}), f.stored.Version, b})
+			entries = append(entries, CacheEntry{instanceKey(f.stored.Tenant, Ref{f.stored.Machine, f.stored.ID}), f.stored.Version, b, f.read})
 		}
 	}
 	for _, a := range f.actors {
 		if b, err := json.Marshal(a); err == nil {
-			entries = append(entries, CacheEntry{actorKey(a.Tenant, a.ID), a.Version, b})
+			entries = append(entries, CacheEntry{actorKey(a.Tenant, a.ID), a.Version, b, f.read})
 		}
 	}
 	g.puts.send(f.epoch, entries)

@@ -21,6 +21,7 @@ type countingStore struct {
 	*sqlite.Store
 	loads, commits atomic.Int64
 	load           func() error                                     // before a load
+	loadIn         func(ctx context.Context)                        // within it
 	commit         func(c *interlock.Commit, do func() error) error // around a commit
 }
 
@@ -30,6 +31,9 @@ func (s *countingStore) Load(ctx context.Context, tenant string, ref interlock.R
 		if err := s.load(); err != nil {
 			return interlock.Facts{}, err
 		}
+	}
+	if s.loadIn != nil {
+		s.loadIn(ctx)
 	}
 	return s.Store.Load(ctx, tenant, ref, actors)
 }
@@ -98,6 +102,21 @@ func TestStoreThatDoesNotAnswerIsNoYes(t *testing.T) {
 	st.load = nil
 	st.commit = func(*interlock.Commit, func() error) error { return errors.New("disk full") }
 	_, err = g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+}
+
+// A store that never answers, or a pool whose connections others hold, ends in a
+// refusal.
+func TestReadsOfTheStoreEnd(t *testing.T) {
+	st := &countingStore{Store: memory(t)}
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.ReadTimeout = st, 50*time.Millisecond })
+	newLoan(t, g, "17")
+	st.loadIn = func(ctx context.Context) { <-ctx.Done() }
+	_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	_, err = g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	_, err = g.Grant(t.Context(), root, "evan", "employee", interlock.Scope{})
 	refusal(t, err, interlock.StageUnavailable, "store_failed")
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	Logger   *slog.Logger     // nil: slog.Default()
 	Now      func() time.Time // the gate's clock for facts and history; nil: time.Now. Durations use the monotonic clock all the same
 
+	ReadTimeout   time.Duration // of one read of the store, for a pool's free connection included; 0: 5 s
 	CommitTimeout time.Duration // of a commit, detached from the caller's context; 0: 5 s
 	PolicyTimeout time.Duration // of one decision's evaluation; 0: 250 ms
 	DecisionAge   time.Duration // an older decision is made again, not committed; 0: 2 s
@@ -130,6 +131,7 @@ func (c *Config) setDefaults() {
 			*d = v
 		}
 	}
+	or(&c.ReadTimeout, 5*time.Second)
 	or(&c.CommitTimeout, 5*time.Second)
 	or(&c.PolicyTimeout, 250*time.Millisecond)
 	or(&c.DecisionAge, 2*time.Second)
@@ -158,6 +160,12 @@ func (g *Gate) Close(ctx context.Context) error {
 		cache = g.puts.close(ctx)
 	}
 	return errors.Join(g.attempts.close(ctx), cache)
+}
+
+// reading bounds one read of the store: a store that never answers, or a pool
+// whose connections others hold, ends in a refusal and not in a caller who waits.
+func (g *Gate) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, g.cfg.ReadTimeout)
 }
 
 // now is the gate's clock as history keeps it: UTC, whole microseconds.

@@ -102,7 +102,9 @@ func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*M
 	if len(known) == 0 {
 		return menus, nil
 	}
-	all, err := g.cfg.Store.LoadMany(ctx, q.actor.Tenant, known, q.actorIDs())
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	all, err := g.cfg.Store.LoadMany(limited, q.actor.Tenant, known, q.actorIDs())
 	if err != nil || len(all) != len(known) {
 		_, no := g.refuse(ctx, q.as(opRead), nil, 1, unavailable("store_failed", "the store doesn't answer", err))
 		return nil, no
@@ -142,7 +144,7 @@ func (g *Gate) List(ctx context.Context, actor Actor, req ListRequest) (page []I
 	page = []Instance{}
 	// Pages are filled past what the actor may not read, within a bound.
 	for range 20 {
-		rows, err := g.cfg.Store.List(ctx, lq)
+		rows, err := g.list(ctx, lq)
 		if err != nil {
 			return nil, "", unavailable("store_failed", "the store doesn't answer", err)
 		}
@@ -169,10 +171,18 @@ func (g *Gate) List(ctx context.Context, actor Actor, req ListRequest) (page []I
 	return page, lq.After, nil
 }
 
+func (g *Gate) list(ctx context.Context, lq ListQuery) ([]Facts, error) {
+	ctx, cancel := g.reading(ctx)
+	defer cancel()
+	return g.cfg.Store.List(ctx, lq)
+}
+
 func (g *Gate) actorsOf(ctx context.Context, q *question) ([]ActorRecord, *Refusal) {
+	limited, cancel := g.reading(ctx)
+	defer cancel()
 	var all []ActorRecord
 	for _, id := range q.actorIDs() {
-		a, err := g.cfg.Store.Actor(ctx, q.actor.Tenant, id)
+		a, err := g.cfg.Store.Actor(limited, q.actor.Tenant, id)
 		if err != nil {
 			return nil, unavailable("store_failed", "the store doesn't answer", err)
 		}
@@ -216,7 +226,9 @@ func (g *Gate) Counts(ctx context.Context, actor Actor, name string) (map[string
 	if !held && q.actor.Kind != System || len(m.Read().Checks) > 0 || snap.defines(m.Name(), "deny") {
 		return nil, &Refusal{Stage: StagePolicy, Code: "denied", Message: "you may not read all instances of " + m.Name()}
 	}
-	counts, err := g.cfg.Store.Counts(ctx, q.actor.Tenant, m.Name())
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	counts, err := g.cfg.Store.Counts(limited, q.actor.Tenant, m.Name())
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
@@ -229,7 +241,9 @@ func (g *Gate) History(ctx context.Context, actor Actor, ref Ref, after int64, l
 	if no != nil {
 		return nil, no
 	}
-	rows, err := g.cfg.Store.History(ctx, q.actor.Tenant, q.ref, after, clamp(limit, 100, 500))
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	rows, err := g.cfg.Store.History(limited, q.actor.Tenant, q.ref, after, clamp(limit, 100, 500))
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
@@ -247,10 +261,12 @@ func (g *Gate) Attempts(ctx context.Context, actor Actor, ref Ref, limit int) ([
 	if no != nil {
 		return nil, no
 	}
-	if err := g.attempts.flush(ctx); err != nil {
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	if err := g.attempts.flush(limited); err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
-	list, err := g.cfg.Store.Attempts(ctx, q.actor.Tenant, q.ref, clamp(limit, 100, 500))
+	list, err := g.cfg.Store.Attempts(limited, q.actor.Tenant, q.ref, clamp(limit, 100, 500))
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to it that the tests find a PostgreSQL and a Redis: given by URL, or
-# installed; installs what is missing from Debian's packages when we may.
+# Sees to it that the tests find a PostgreSQL and a Redis, given by URL or
+# installed, and strace; installs what is missing from Debian's packages when we may.
 set -eu
 
 missing=""
@@ -11,6 +11,10 @@ if [ -z "${INTERLOCK_TEST_POSTGRES_URL:-}" ] && ! command -v initdb >/dev/null; 
 	if ! ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb /usr/local/pgsql/bin/initdb 2>/dev/null | grep -q .; then
 		missing="$missing postgresql"
 	fi
+fi
+# The proofs of durability watch system calls, and let disks fail, with strace.
+if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
+	missing="$missing strace"
 fi
 [ -n "$missing" ] || exit 0
 

@@ -177,7 +177,14 @@ func (c *Cache) Put(ctx context.Context, epoch string, entries []interlock.Cache
 		if len(e.Payload) > maxPayload {
 			continue
 		}
-		name, expires := c.name(epoch, e.Key), now.Add(c.ttl())
+		read := now
+		if !e.Read.IsZero() && e.Read.Before(now) {
+			read = e.Read
+		}
+		name, expires := c.name(epoch, e.Key), read.Add(c.ttl())
+		if !expires.After(now) {
+			continue // it waited too long on its way here
+		}
 		writes = append(writes, write{name, []any{
 			fixed(e.Version, versionWidth), fixed(expires.UnixMilli(), timeWidth),
 			(c.cfg.TTL + c.cfg.TTL/10).Milliseconds(), c.seal(name, e.Version, expires, e.Payload),

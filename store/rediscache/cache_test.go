@@ -232,6 +232,27 @@ func TestEntriesEnd(t *testing.T) {
 	holds(t, c, 8, "eight")
 }
 
+// TestWaitingCounts: what was read long before it is put is kept for what is left
+// of its time, and not at all when nothing is.
+func TestWaitingCounts(t *testing.T) {
+	c, _ := newCache(t, testservice.Redis(t), Config{TTL: 10 * time.Second})
+	late := entry(loan, 3, "three")
+	late.Read = time.Now().Add(-12 * time.Second)
+	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{late}))
+	holds(t, c, 0, "")
+	late.Read = time.Now().Add(-5 * time.Second)
+	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{late}))
+	holds(t, c, 3, "three")
+	c.now = func() time.Time { return time.Now().Add(6500 * time.Millisecond) }
+	holds(t, c, 0, "")
+	c.now = time.Now
+	ahead := entry(loan, 4, "four")
+	ahead.Read = time.Now().Add(time.Hour)
+	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{ahead}))
+	c.now = func() time.Time { return time.Now().Add(12 * time.Second) }
+	holds(t, c, 0, "")
+}
+
 func TestShortLife(t *testing.T) {
 	c, _ := newCache(t, testservice.Redis(t), Config{TTL: 500 * time.Millisecond})
 	floor(t, c, 2)

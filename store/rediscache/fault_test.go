@@ -90,7 +90,9 @@ func stalled(t *testing.T, s *testservice.RedisServer, c *Cache, a *alarms) {
 
 	s.Resume()
 	require.Eventually(t, func() bool { _, err := timed(t.Context(), c); return err == nil }, 5*time.Second, 20*time.Millisecond)
-	assert.Equal(t, []string{"cache_down", "cache_up"}, a.raised())
+	// A busy machine may let it open, and close, once more.
+	require.GreaterOrEqual(t, len(a.raised()), 2)
+	assert.Equal(t, []string{"cache_down", "cache_up"}, a.raised()[:2])
 }
 
 func TestDown(t *testing.T) {
@@ -161,14 +163,18 @@ func TestCallersOwnEnd(t *testing.T) {
 	assert.Empty(t, a.raised(), "callers who left say nothing about Redis")
 
 	// Callers in a hurry do: else each of them would spend all his time here.
-	for range failures {
+	var err error
+	for range 3 * failures { // more than failures: on a busy machine they may not fall into one second
+		var took time.Duration
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-		took, err := timed(ctx, c)
+		took, err = timed(ctx, c)
 		cancel()
 		require.Error(t, err)
 		assert.Less(t, took, 5*time.Millisecond+slack)
+		if errors.Is(err, gobreaker.ErrOpenState) {
+			break
+		}
 	}
-	_, err := timed(t.Context(), c)
 	require.ErrorIs(t, err, gobreaker.ErrOpenState)
 }
 

@@ -1,0 +1,238 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock/internal/prove"
+	"github.com/interlock-go/interlock/internal/prove/faults/load"
+	"github.com/interlock-go/interlock/internal/testservice"
+	"github.com/interlock-go/interlock/store/rediscache"
+	"github.com/interlock-go/interlock/store/sqlite"
+)
+
+// cacheTTL is how long facts are kept: short, so that a run sees entries end.
+const cacheTTL = 500 * time.Millisecond
+
+// stale is what a read may lag behind: the cache's time with its jitter, and
+// what a busy machine adds.
+const stale = cacheTTL + cacheTTL/10 + 500*time.Millisecond
+
+// redisWorld is a gate with a cache in a Redis that a test may do anything to.
+type redisWorld struct {
+	t      *testing.T
+	server *testservice.RedisServer
+	admin  *redis.Client // straight to the server
+	store  *sqlite.Store
+	world  *load.World
+
+	spoilt  atomic.Int64 // entries that were rewritten
+	corrupt atomic.Int64 // alarms of entries that aren't what they should be
+}
+
+// redisWay is how the gate gets to its Redis.
+type redisWay struct {
+	front func(addr string) string // what stands before the server; nil: nothing
+	key   []byte                   // seals the entries; nil: none
+	// patient: what Redis says is the matter, not how long it takes. A busy
+	// machine is slower than a cache waits.
+	patient bool
+}
+
+func newRedisWorld(t *testing.T, way redisWay) *redisWorld {
+	t.Helper()
+	together(t)
+	r := &redisWorld{t: t, server: testservice.NewRedis(t)}
+	addr := r.server.Addr()
+	if way.front != nil {
+		addr = way.front(addr)
+	}
+	opts, err := rediscache.Options((&url.URL{Scheme: "redis", Host: addr, Path: "/0"}).String())
+	require.NoError(t, err)
+	var limit time.Duration
+	if way.patient {
+		limit = 2 * time.Second
+		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = limit, limit, limit, limit
+	}
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	cache := rediscache.New(client, rediscache.Config{TTL: cacheTTL, Timeout: limit, Key: way.key, Alarm: func(reason string) {
+		if reason == "cache_corrupt" {
+			r.corrupt.Add(1)
+		}
+	}})
+	t.Cleanup(func() { require.NoError(t, cache.Close()) })
+	r.admin = redis.NewClient(&redis.Options{Addr: r.server.Addr(), DisableIdentity: true})
+	t.Cleanup(func() { _ = r.admin.Close() })
+	r.store = memory(t)
+	r.world = open(t, load.Config{Store: r.store, DB: r.store.DB(), Prefix: "interlock_", Cache: cache})
+	return r
+}
+
+// prove runs the load with the fault, and states what came of it. Whatever Redis
+// does, nothing may be unavailable.
+func (r *redisWorld) prove(claim string, terms load.Terms, f fault) *load.Ledger {
+	r.t.Helper()
+	n := prove.Size(20, 700)
+	p := plan(20, 700, f)
+	p.AtLeast = [3]time.Duration{0, time.Duration(prove.Size(int(cacheTTL)/4, int(2*time.Second))), 0}
+	ledger, err := load.Run(r.world.URL, p)
+	require.NoError(r.t, err)
+	record(r.t, claim, 3*n, ledger, r.world, terms)
+	return ledger
+}
+
+func TestRedisDown(t *testing.T) {
+	r := newRedisWorld(t, redisWay{})
+	r.prove("redis/down", load.Terms{Stale: stale}, fault{calm(r.server.Stop), calm(r.server.Restart)})
+}
+
+// Refused: Redis is there and takes no more clients.
+func TestRedisRefuses(t *testing.T) {
+	r := newRedisWorld(t, redisWay{})
+	ctx := context.Background()
+	r.prove("redis/refused", load.Terms{Stale: stale}, fault{
+		begin: func() error {
+			if err := r.admin.ConfigSet(ctx, "maxclients", "1").Err(); err != nil {
+				return err
+			}
+			return r.admin.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err()
+		},
+		end: func() error { return r.admin.ConfigSet(ctx, "maxclients", "1000").Err() },
+	})
+}
+
+func TestRedisStalled(t *testing.T) {
+	r := newRedisWorld(t, redisWay{})
+	r.prove("redis/stalled", load.Terms{Stale: stale}, fault{calm(r.server.Stall), calm(r.server.Resume)})
+}
+
+// Mute: the network takes what is sent and brings nothing back, and new
+// connections fare no better.
+func TestRedisMute(t *testing.T) {
+	r, x := throughToxic(t)
+	r.prove("redis/mute", load.Terms{Stale: stale}, x.fault("timeout", "downstream", `{"timeout": 0}`))
+}
+
+func TestRedisSlow(t *testing.T) {
+	r, x := throughToxic(t)
+	r.prove("redis/slow", load.Terms{Stale: stale}, x.fault("latency", "downstream", `{"latency": 60, "jitter": 50}`))
+}
+
+// Reset: each connection is cut after some bytes of a reply.
+func TestRedisReset(t *testing.T) {
+	r, x := throughToxic(t)
+	r.prove("redis/reset", load.Terms{Stale: stale}, x.fault("limit_data", "downstream", `{"bytes": 900}`))
+}
+
+func throughToxic(t *testing.T) (*redisWorld, *toxic) {
+	t.Helper()
+	var x *toxic
+	r := newRedisWorld(t, redisWay{front: func(addr string) string {
+		x = newToxic(t, addr)
+		return x.proxy.Listen
+	}})
+	return r, x
+}
+
+func TestRedisFlushed(t *testing.T) {
+	r := newRedisWorld(t, redisWay{patient: true})
+	r.prove("redis/flushed", load.Terms{Stale: stale}, repeated(func() error { return r.admin.FlushAll(context.Background()).Err() }))
+}
+
+// Restarted: it comes back empty, several times.
+func TestRedisRestarted(t *testing.T) {
+	r := newRedisWorld(t, redisWay{})
+	again := func() error {
+		for range 3 {
+			r.server.Restart()
+			time.Sleep(30 * time.Millisecond)
+		}
+		return nil
+	}
+	r.prove("redis/restarted", load.Terms{Stale: stale}, fault{again, again})
+}
+
+// An old copy: what a replica that lagged behind has when it takes over. It is
+// put back over all that is newer, and floors are gone.
+func TestRedisOldCopy(t *testing.T) {
+	r := newRedisWorld(t, redisWay{patient: true})
+	r.prove("redis/old-copy", load.Terms{Stale: stale}, repeated(func() error {
+		ctx := context.Background()
+		old, err := r.entries(ctx)
+		if err != nil {
+			return err
+		}
+		time.Sleep(30 * time.Millisecond)
+		if err := r.admin.FlushAll(ctx).Err(); err != nil {
+			return err
+		}
+		return r.put(ctx, old)
+	}))
+}
+
+func TestRedisFull(t *testing.T) {
+	r := newRedisWorld(t, redisWay{})
+	memory := func(limit string) func() error {
+		return func() error { return r.admin.ConfigSet(context.Background(), "maxmemory", limit).Err() }
+	}
+	r.prove("redis/full", load.Terms{Stale: stale}, fault{memory("1"), memory("0")})
+}
+
+// Wrong replies: one request is given the values that another asked for.
+func TestRedisWrongReplies(t *testing.T) {
+	var s *swapper
+	r := newRedisWorld(t, redisWay{patient: true, front: func(addr string) string {
+		s = newSwapper(t, addr)
+		return s.listener.Addr().String()
+	}})
+	lie := func(on bool) func() error { return func() error { s.lies.Store(on); return nil } }
+	r.prove("redis/wrong-replies", load.Terms{Stale: stale}, fault{lie(true), lie(false)})
+	require.Positive(t, s.swapped.Load(), "replies were swapped")
+	require.Positive(t, r.corrupt.Load(), "and that was noticed")
+}
+
+// Poisoned: other content under the right version. Reads believe it, where no
+// key seals the entries; no write does.
+func TestRedisPoisoned(t *testing.T) {
+	r := newRedisWorld(t, redisWay{patient: true})
+	f := r.spoil(poison)
+	begin := f.begin
+	f.begin = func() error { return errors.Join(r.promote(context.Background()), begin()) }
+	ledger := r.prove("redis/poisoned", load.Terms{WrongReads: true}, f)
+	require.Positive(t, r.spoilt.Load())
+	if prove.Full() { // a quick run reads little
+		wrong, err := ledger.Check(t.Context(), r.store, load.Terms{})
+		require.NoError(t, err)
+		require.NotEmpty(t, wrong, "reads believed the poison, so decisions met it, too")
+	}
+}
+
+// Forged: the same where a key seals them: reads don't believe it either.
+func TestRedisForged(t *testing.T) {
+	r := newRedisWorld(t, redisWay{patient: true, key: []byte("a secret of all gates, 32 bytes..")})
+	r.prove("redis/forged", load.Terms{Stale: stale}, r.spoil(poison))
+	require.Positive(t, r.corrupt.Load(), "forged entries were met")
+}
+
+// Expiry: what stood there a moment ago comes back and claims to hold for a minute,
+// which is what a clock that is ahead writes; or all of it ended long ago.
+func TestRedisExpiry(t *testing.T) {
+	r := newRedisWorld(t, redisWay{patient: true})
+	r.prove("redis/expiry", load.Terms{}, r.spoil(func(pass int, value, before string) string {
+		switch {
+		case pass%8 == 0:
+			return expires(value, time.Now().Add(-time.Minute))
+		case len(before) > headEnd:
+			return expires(before, time.Now().Add(time.Minute))
+		}
+		return ""
+	}))
+}
