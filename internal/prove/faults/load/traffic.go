@@ -26,7 +26,8 @@ type Plan struct {
 
 	Requests [phases]int // of each phase, at least
 	AtLeast  [phases]time.Duration
-	AtMost   time.Duration // of each phase; 0: 30 s
+	AtMost   time.Duration // of each phase; 0: 1 min
+	Felt     bool          // the fault goes on until somebody was told that the gate is unavailable
 
 	Break func() error // begins the fault, under load; nil: none
 	Heal  func() error // ends it
@@ -40,6 +41,7 @@ type Traffic struct {
 	serial atomic.Int64
 	phase  atomic.Int32
 	counts [phases]atomic.Int64
+	felt   atomic.Bool
 	stop   atomic.Bool
 	all    sync.WaitGroup
 
@@ -73,7 +75,7 @@ func Start(url string, p Plan) *Traffic {
 		p.Workers = 6
 	}
 	if p.AtMost == 0 {
-		p.AtMost = 30 * time.Second
+		p.AtMost = time.Minute
 	}
 	t := &Traffic{plan: p, client: NewClient(url), token: fmt.Sprintf("t%x-", rand.Uint64())}
 	for i := range p.Workers {
@@ -90,11 +92,12 @@ func (t *Traffic) through(phase int) error {
 	began := time.Now()
 	for {
 		done, took := int(t.counts[phase].Load()), time.Since(began)
-		if done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] {
+		felt := phase != During || !t.plan.Felt || t.felt.Load()
+		if felt && done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] {
 			return nil
 		}
 		if took > t.plan.AtMost {
-			return fmt.Errorf("only %d of %d requests ended in %s of phase %d", done, t.plan.Requests[phase], took, phase)
+			return fmt.Errorf("only %d of %d requests ended in %s of phase %d, or nobody felt the fault", done, t.plan.Requests[phase], took, phase)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -123,6 +126,9 @@ func (t *Traffic) do(o Op, ask func(*Op)) Op {
 	t.ops = append(t.ops, o)
 	t.mu.Unlock()
 	if o.Status == 0 || o.Status == http.StatusServiceUnavailable {
+		if o.Phase == During {
+			t.felt.Store(true)
+		}
 		time.Sleep(time.Millisecond) // a client that is turned away doesn't come back at once
 	}
 	return o
