@@ -259,6 +259,8 @@ func (g *Gate) change(ctx context.Context, by Actor, id, event string, input map
 			return rec, nil
 		case errors.Is(err, ErrStale):
 			continue
+		case errors.Is(err, ErrExists):
+			no = &Refusal{Stage: StageConflict, Code: "exists", Message: "there is a key of this id already"}
 		case errors.Is(err, ErrLastAdmin):
 			no = &Refusal{Stage: StagePolicy, Code: "last_admin", Message: "this would leave the tenant without an administrator"}
 		case !errors.As(err, &no):
@@ -300,7 +302,7 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if !changed {
 		return prev, nil
 	}
-	c := &Commit{Epoch: epoch, Actor: changeActor(epoch, prev, next, q, q.event, q.form)}
+	c := &Commit{Epoch: epoch, Actor: changeActor(epoch, prev, next, q, q.event, q.form), APIKey: q.apiKey}
 	c.KeepAdmin = prev.Active && prev.isAdmin() && !(next.Active && next.isAdmin())
 	if q.actor.Kind != System {
 		c.Actors = []ActorCheck{{ID: own.ID, Version: own.Version, Digest: own.digest()}}

@@ -45,6 +45,7 @@ type question struct {
 	now       time.Time
 	begun     time.Time      // monotonic
 	facts     map[string]any // $create: the first facts; $facts: filled when decided
+	apiKey    *APIKey        // stored with the change of its actor
 }
 
 // Most that a caller may send, in bytes; a policy's input stays within 64 KiB.

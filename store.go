@@ -16,7 +16,7 @@ import (
 // transition.
 var (
 	ErrStale     = errors.New("interlock: what was decided on has changed")             // a predicate of the commit failed
-	ErrExists    = errors.New("interlock: an instance of this id exists")               // creation only
+	ErrExists    = errors.New("interlock: one of this id exists")                       // creation of an instance or an API key
 	ErrLastAdmin = errors.New("interlock: this would remove the last administrator")    // Commit.KeepAdmin
 	ErrKeyUsed   = errors.New("interlock: the idempotency key is no longer this one's") // Commit.Idempotency
 	ErrNoRow     = errors.New("interlock: the application's table has no row for it")   // Commit.Bound
@@ -218,6 +218,11 @@ type Commit struct {
 	// KeepAdmin: after the change the tenant must still have an active actor
 	// with AdminRole in tenant scope, else ErrLastAdmin.
 	KeepAdmin bool
+
+	// APIKey is stored with Actor, the change of the key's own actor: made
+	// (ErrExists when there is one of its id), or, with RevokedAt, revoked
+	// (ErrStale when it is so already, or not there). Only an [APIKeyStore] gets one.
+	APIKey *APIKey
 
 	// Idempotency completes a key, which must still be reserved under its Token:
 	// else ErrKeyUsed. That alone decides between two commits of one request, one

@@ -73,6 +73,7 @@ var kinds = []kind{
 	{"state_unknown", interlock.StageUnavailable, 503, "State unknown to the machine", "The instance is in a state that the machine doesn't have; an operator must move it."},
 	{"revision_retired", interlock.StageUnavailable, 503, "Rules replaced", "The rules of this replica are no longer in force; it is about to load the new ones."},
 	{"outcome_unknown", interlock.StageUnavailable, 503, "Outcome unknown", "It may or may not have been committed; look before asking again."},
+	{"keys_unavailable", "", 503, "Keys not available", "The keys that tokens are verified with can't be had, so nobody can be told from anybody else; nothing was done."},
 	{"busy", interlock.StageUnavailable, 503, "Busy", "Too much is going on; nothing was done."},
 	{codeTimeout, interlock.StageUnavailable, 503, "Out of time", "The request ended before its answer."},
 }

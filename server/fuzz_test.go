@@ -59,9 +59,9 @@ func FuzzJWT(f *testing.F) {
 			iss = newIssuer(t)
 			cfg := iss.config()
 			cfg.Logger = slog.New(slog.DiscardHandler)
-			var err error
-			identity, err = server.JWT(cfg)
+			tokens, err := server.OpenTokens(t.Context(), cfg)
 			require.NoError(t, err)
+			identity = tokens.Identify
 			good = iss.sign(t, "ec", `{"alg":"ES256","typ":"JWT","kid":"ec-1"}`, claims(nil))
 			_, err = ask(identity, "Bearer "+good)
 			require.NoError(t, err)

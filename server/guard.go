@@ -31,7 +31,9 @@ const (
 	codeBusy        = "busy"
 	codeInvalid     = "input_invalid"
 	codeNobody      = "unauthenticated"
+	codeNoKeys      = "keys_unavailable"
 	retryAfterDrain = "5"
+	retryAfterKeys  = "30"
 )
 
 type badPathKey struct{}

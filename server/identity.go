@@ -21,6 +21,32 @@ type credentialError string
 
 func (e credentialError) Error() string { return string(e) }
 
+// whoAsks looks at headers of a proxy first: they are refused wherever they
+// don't belong, whatever else the request carries. API keys are the gate's, the
+// rest is the identity's.
+func (s *Server) whoAsks(r *http.Request) (interlock.Actor, error) {
+	if s.proxies != nil {
+		if there, err := s.proxies.look(r); err != nil {
+			return interlock.Actor{}, err
+		} else if there {
+			return s.proxies.actor(r)
+		}
+	}
+	if s.apiKeys {
+		if token, err := bearer(r); err == nil && interlock.IsAPIKey(token) {
+			return s.gate.APIKeyActor(r.Context(), token)
+		}
+	}
+	if s.identity == nil {
+		return interlock.Actor{}, ErrNoCredentials
+	}
+	actor, err := s.identity(r)
+	if err == nil && (interlock.IsAPIKeyActor(actor.ID) || actor.OnBehalfOf != nil && interlock.IsAPIKeyActor(actor.OnBehalfOf.ID)) {
+		return interlock.Actor{}, errors.New("identity: an id that belongs to API keys")
+	}
+	return actor, err
+}
+
 // DemoIdentity knows the users of a demonstration: `Authorization: Bearer
 // demo-<user>`. There is no secret in it, so it answers only requests that come
 // from this machine itself, by a loopback name and through no proxy.

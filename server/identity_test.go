@@ -62,7 +62,7 @@ func TestJWTConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := iss.config()
 			change(&cfg)
-			_, err := server.JWT(cfg)
+			_, err := server.OpenTokens(t.Context(), cfg)
 			require.Error(t, err)
 			if !strings.HasPrefix(name, "kty") {
 				require.ErrorContains(t, err, name)
@@ -78,12 +78,11 @@ func TestJWTKeyFileIsReadAgain(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, keySet(first.keys()...), 0o600))
 	cfg := first.config()
 	cfg.KeySet, cfg.KeyFile = nil, path
-	identity, err := server.JWT(cfg)
-	require.NoError(t, err)
+	identity := believes(t, cfg)
 
 	const head = `{"alg":"ES256","typ":"JWT","kid":"ec-1"}`
 	old, fresh := "Bearer "+first.sign(t, "ec", head, claims(nil)), "Bearer "+second.sign(t, "ec", head, claims(nil))
-	_, err = ask(identity, old)
+	_, err := ask(identity, old)
 	require.NoError(t, err)
 
 	require.NoError(t, os.WriteFile(path, []byte("half wri"), 0o600))

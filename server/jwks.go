@@ -6,12 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
@@ -32,11 +27,7 @@ var algorithms = map[string]algorithm{
 	"HS256": {kty: "oct", bytes: 32}, "HS384": {kty: "oct", bytes: 48}, "HS512": {kty: "oct", bytes: 64},
 }
 
-const (
-	maxKeyFile  = 1 << 20
-	minRSABits  = 2048
-	keyInterval = time.Second // between two looks at the file
-)
+const minRSABits = 2048
 
 // verifyKey is one key for one algorithm.
 type verifyKey struct {
@@ -44,108 +35,10 @@ type verifyKey struct {
 	key      any // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or []byte
 }
 
-// keys are the issuer's, as the file says.
-type keys struct {
-	path    string
-	allowed []string
-	log     *slog.Logger
-	now     func() time.Time
-
-	mu     sync.Mutex
-	known  []verifyKey
-	looked time.Time
-	stamp  fileStamp
-}
-
-type fileStamp struct {
-	modified time.Time
-	size     int64
-}
-
-func openKeys(cfg JWTConfig) (*keys, error) {
-	k := &keys{path: cfg.KeyFile, allowed: cfg.Algorithms, log: cfg.Logger, now: time.Now}
-	var err error
-	if k.path == "" {
-		k.known, err = parseKeys(cfg.KeySet, k.allowed)
-	} else {
-		err = k.load()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(k.known) == 0 {
-		return nil, errors.New("key set: there is no key in it")
-	}
-	return k, nil
-}
-
-// find returns the one key that the header names. Without kid there must be only
-// one key of the algorithm: trying several would make the choice the sender's.
-func (k *keys) find(h header) (any, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refresh()
-	var found []verifyKey
-	for _, key := range k.known {
-		if key.alg == h.alg && (h.kid == "" || key.kid == h.kid) {
-			found = append(found, key)
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0].key, nil
-	case h.kid == "" && len(found) > 1:
-		return nil, credentialError("the token must say by its kid which key signed it")
-	}
-	return nil, credentialError("the token is signed with a key that this server doesn't know for its alg")
-}
-
-// refresh reads the file again when it has changed. What can't be used leaves the
-// keys that there are: a slip of an editor must not lock everybody out.
-func (k *keys) refresh() {
-	if k.path == "" || k.now().Sub(k.looked) < keyInterval {
-		return
-	}
-	k.looked = k.now()
-	info, err := os.Stat(k.path)
-	if err == nil && (fileStamp{info.ModTime(), info.Size()}) == k.stamp {
-		return
-	}
-	if err == nil {
-		err = k.load()
-	}
-	if err != nil {
-		k.log.Error("key set not reloaded, the former keys stay", "error", err)
-	}
-}
-
-func (k *keys) load() error {
-	file, err := os.Open(k.path)
-	if err != nil {
-		return fmt.Errorf("key file: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("key file: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
-	if err != nil {
-		return fmt.Errorf("key file: %w", err)
-	}
-	if len(data) > maxKeyFile {
-		return fmt.Errorf("key file %s: larger than 1 MiB", k.path)
-	}
-	known, err := parseKeys(data, k.allowed)
-	if err != nil {
-		return fmt.Errorf("key file %s: %w", k.path, err)
-	}
-	k.known, k.stamp, k.looked = known, fileStamp{info.ModTime(), info.Size()}, k.now()
-	return nil
-}
-
-// parseKeys reads a key set; every key in it must be one that can be used.
-func parseKeys(data []byte, allowed []string) ([]verifyKey, error) {
+// parseKeys reads a key set. Of a set that was made for this server every key
+// must be one that can be used; of a published one the others are left out, as
+// those for encryption.
+func parseKeys(data []byte, allowed []string, published bool) ([]verifyKey, error) {
 	members, err := object(data)
 	if err != nil {
 		return nil, fmt.Errorf("key set: %w", err)
@@ -165,6 +58,9 @@ func parseKeys(data []byte, allowed []string) ([]verifyKey, error) {
 	for i := range set.Len() {
 		key, _ := set.Key(i)
 		one, err := usable(key, allowed)
+		if err != nil && published && !errors.Is(err, errPrivateKey) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("key set: key %d: %w", i, err)
 		}
@@ -176,9 +72,11 @@ func parseKeys(data []byte, allowed []string) ([]verifyKey, error) {
 	return out, nil
 }
 
+var errPrivateKey = errors.New("it is a private key: a server that only verifies needs the public half alone")
+
 func usable(key jwk.Key, allowed []string) (verifyKey, error) {
 	if private, err := jwk.IsPrivateKey(key); err == nil && private {
-		return verifyKey{}, errors.New("it is a private key: a server that only verifies needs the public half alone")
+		return verifyKey{}, errPrivateKey
 	}
 	if err := key.Validate(); err != nil {
 		return verifyKey{}, err

@@ -133,10 +133,18 @@ func ask(identity func(*http.Request) (interlock.Actor, error), authorization ..
 	return identity(r)
 }
 
+// believes is an identity that believes the tokens of such issuers until the test ends.
+func believes(t testing.TB, issuers ...server.JWTConfig) func(*http.Request) (interlock.Actor, error) {
+	t.Helper()
+	tokens, err := server.OpenTokens(t.Context(), issuers...)
+	require.NoError(t, err)
+	t.Cleanup(tokens.Close)
+	return tokens.Identify
+}
+
 func TestJWTTokens(t *testing.T) {
 	iss := newIssuer(t)
-	identity, err := server.JWT(iss.config())
-	require.NoError(t, err)
+	identity := believes(t, iss.config())
 
 	const rs, es, ed, hs = `{"alg":"RS256","typ":"JWT","kid":"rsa-1"}`, `{"alg":"ES256","typ":"JWT","kid":"ec-1"}`,
 		`{"alg":"EdDSA","typ":"JWT","kid":"ed-1"}`, `{"alg":"HS256","typ":"JWT","kid":"hs-1"}`
@@ -240,12 +248,11 @@ func TestJWTTokens(t *testing.T) {
 
 func TestJWTForms(t *testing.T) {
 	iss := newIssuer(t)
-	identity, err := server.JWT(iss.config())
-	require.NoError(t, err)
+	identity := believes(t, iss.config())
 	good := iss.sign(t, "ec", `{"alg":"ES256","typ":"JWT","kid":"ec-1"}`, claims(nil))
 	parts := strings.Split(good, ".")
 
-	_, err = ask(identity)
+	_, err := ask(identity)
 	require.ErrorIs(t, err, server.ErrNoCredentials)
 	for name, headers := range map[string][]string{
 		"two headers":         {"Bearer " + good, "Bearer " + good},
@@ -289,8 +296,7 @@ func TestJWTMapsClaims(t *testing.T) {
 	iss := newIssuer(t)
 	cfg := iss.config()
 	cfg.TenantClaim, cfg.PersonClaim, cfg.RolesClaim = "tenant", "person", "roles"
-	identity, err := server.JWT(cfg)
-	require.NoError(t, err)
+	identity := believes(t, cfg)
 	for _, tc := range []struct {
 		name   string
 		change map[string]any

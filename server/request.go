@@ -23,6 +23,7 @@ const (
 	maxLimit     = 200
 	mediaJSON    = "application/json"
 	mediaPatch   = "application/merge-patch+json"
+	invalidToken = `Bearer realm="interlock", error="invalid_token"` // RFC 6750, 3
 )
 
 // as wraps a handler that needs to know who asks: Identify stands before it.
@@ -75,7 +76,7 @@ func malformed(format string, args ...any) error {
 // identify turns every way of not knowing who asks into a refusal. What the
 // identity said is told only in words made for the caller.
 func (s *Server) identify(c *gin.Context) (interlock.Actor, error) {
-	actor, err := s.identity(c.Request)
+	actor, err := s.whoAsks(c.Request)
 	if err == nil && actor.Kind == interlock.System {
 		err = errors.New("identity: an actor of the kind system from outside")
 	}
@@ -84,7 +85,15 @@ func (s *Server) identify(c *gin.Context) (interlock.Actor, error) {
 	}
 	var refusal *interlock.Refusal
 	if errors.As(err, &refusal) {
+		if refusal.Stage == interlock.StageIdentity {
+			c.Header("WWW-Authenticate", invalidToken)
+		}
 		return interlock.Actor{}, refusal
+	}
+	var problem *middleware.Problem
+	if errors.As(err, &problem) && problem.Code == codeNoKeys {
+		c.Header("Retry-After", retryAfterKeys)
+		return interlock.Actor{}, problem
 	}
 	nobody := &middleware.Problem{Code: codeNobody, Stage: interlock.StageIdentity}
 	var told credentialError
@@ -97,7 +106,7 @@ func (s *Server) identify(c *gin.Context) (interlock.Actor, error) {
 	default:
 		nobody.Cause = err
 	}
-	c.Header("WWW-Authenticate", `Bearer realm="interlock", error="invalid_token"`)
+	c.Header("WWW-Authenticate", invalidToken)
 	return interlock.Actor{}, nobody
 }
 

@@ -33,6 +33,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       withPeer,
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is refused like any other bad path
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

@@ -15,7 +15,7 @@ import (
 	"github.com/interlock-go/interlock/middleware"
 )
 
-// Config makes a [Server]. Gate and Identity are required.
+// Config makes a [Server]. Gate is required, and Identity or Headers.
 type Config struct {
 	Gate *interlock.Gate
 
@@ -24,6 +24,14 @@ type Config struct {
 	// down: unavailable). An actor of the kind system is refused: no caller from
 	// outside is the system.
 	Identity func(*http.Request) (interlock.Actor, error)
+
+	// Headers also believes a proxy that has proved who it is; nil: no header.
+	Headers *HeaderConfig
+
+	// APIKeys also takes the gate's API keys (`Authorization: Bearer il_…`), and has
+	// the addresses that add, list and revoke them. Its store must be an
+	// interlock.APIKeyStore.
+	APIKeys bool
 
 	Ready   []Check      // asked by /readyz, each for at most 2 s
 	Metrics *Metrics     // nil: nothing is counted
@@ -45,6 +53,8 @@ type Check struct {
 type Server struct {
 	gate     *interlock.Gate
 	identity func(*http.Request) (interlock.Actor, error)
+	proxies  *headerIdentity // nil: none
+	apiKeys  bool
 	ready    []Check
 	metrics  *Metrics
 	log      *slog.Logger
@@ -61,13 +71,17 @@ func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.Gate == nil:
 		return nil, errors.New("server: Config.Gate is missing")
-	case cfg.Identity == nil:
-		return nil, errors.New("server: Config.Identity is missing: say who asks, for instance with server.JWT")
+	case cfg.Identity == nil && cfg.Headers == nil:
+		return nil, errors.New("server: Config.Identity is missing: say who asks, for instance with server.OpenTokens")
 	}
 	for i, check := range cfg.Ready {
 		if check.Name == "" || check.Ask == nil {
 			return nil, fmt.Errorf("server: Config.Ready[%d] needs a Name and a function Ask", i)
 		}
+	}
+	proxies, err := newHeaderIdentity(cfg.Headers)
+	if err != nil {
+		return nil, fmt.Errorf("server: Config.Headers: %w", err)
 	}
 	cursors, err := sealer(cfg.CursorKey)
 	if err != nil {
@@ -78,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s := &Server{
-		gate: cfg.Gate, identity: cfg.Identity, ready: cfg.Ready, metrics: cfg.Metrics,
+		gate: cfg.Gate, identity: cfg.Identity, proxies: proxies, apiKeys: cfg.APIKeys, ready: cfg.Ready, metrics: cfg.Metrics,
 		log: cfg.Logger, cursors: cursors, document: doc,
 	}
 	if s.log == nil {
@@ -131,5 +145,10 @@ func (s *Server) routes() *gin.Engine {
 	v1.PATCH("/actors/:id", s.as(s.patchActor))
 	v1.PUT("/actors/:id/roles/:role", s.as(s.grantRole))
 	v1.DELETE("/actors/:id/roles/:role", s.as(s.revokeRole))
+	if s.apiKeys {
+		v1.GET("/keys", s.as(s.listKeys))
+		v1.POST("/keys", s.as(s.addKey))
+		v1.DELETE("/keys/:id", s.as(s.revokeKey))
+	}
 	return e
 }

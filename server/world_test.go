@@ -197,7 +197,7 @@ func newWorld(t testing.TB, st interlock.Store) *world {
 		require.NoError(t, err)
 	}
 	w.server, err = server.New(server.Config{
-		Gate: w.gate, Identity: server.DemoIdentity(users), Metrics: w.metrics, Logger: logger,
+		Gate: w.gate, Identity: server.DemoIdentity(users), APIKeys: true, Metrics: w.metrics, Logger: logger,
 		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}},
 	})
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,15 +28,23 @@ func (a *api) flags(cmd *cobra.Command) {
 
 // call returns the answer's body. An answer that is a refusal is a *finding.
 func (a *api) call(ctx context.Context, method, path string, query url.Values) ([]byte, error) {
+	return a.send(ctx, method, path, query, nil)
+}
+
+// send is call with a JSON body, where there is one.
+func (a *api) send(ctx context.Context, method, path string, query url.Values, in []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	target := strings.TrimSuffix(a.url, "/") + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, nil)
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(in))
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
+	}
+	if len(in) > 0 {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	token := a.token
 	if token == "" {

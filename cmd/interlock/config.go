@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"time"
 
@@ -15,25 +14,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// secret is a value that never shows itself: not in logs, not in errors.
-type secret string
-
-func (s secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "[redacted]"
-}
-
-// GoString and LogValue are String, too.
-func (s secret) GoString() string     { return s.String() }
-func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
 // config is what `serve` runs by: defaults, then the file, then INTERLOCK_*
 // variables, then flags.
 type config struct {
 	Listen   string `yaml:"listen" env:"LISTEN"`
 	Metrics  string `yaml:"metrics" env:"METRICS"` // "" : none
+	Public   bool   `yaml:"metrics_public" env:"METRICS_PUBLIC"`
 	SQLite   string `yaml:"sqlite" env:"SQLITE"`
 	Postgres secret `yaml:"postgres" env:"POSTGRES"`
 	Witness  string `yaml:"witness" env:"WITNESS"`
@@ -43,11 +29,29 @@ type config struct {
 	Admin    string `yaml:"bootstrap_admin" env:"BOOTSTRAP_ADMIN"`
 	Log      string `yaml:"log" env:"LOG"` // json or text
 
-	JWT jwtConfig `yaml:"jwt" envPrefix:"JWT_"`
-
 	Checkpoints checkpointConfig `yaml:"checkpoints" envPrefix:"CHECKPOINTS_"`
 
 	CursorKey secret `yaml:"cursor_key" env:"CURSOR_KEY"`
+
+	TLS     tlsConfig     `yaml:"tls" envPrefix:"TLS_"`
+	JWT     jwtConfig     `yaml:"jwt" envPrefix:"JWT_"`
+	Issuers []jwtConfig   `yaml:"issuers"` // in the file only
+	APIKeys bool          `yaml:"api_keys" env:"API_KEYS"`
+	Headers headersConfig `yaml:"headers" envPrefix:"HEADERS_"`
+}
+
+type tlsConfig struct {
+	Cert     string `yaml:"cert" env:"CERT"`
+	Key      string `yaml:"key" env:"KEY"`
+	ClientCA string `yaml:"client_ca" env:"CLIENT_CA"`
+}
+
+type headersConfig struct {
+	Actor  string   `yaml:"actor" env:"ACTOR"`
+	Person string   `yaml:"person" env:"PERSON"`
+	Tenant string   `yaml:"tenant" env:"TENANT"`
+	Roles  string   `yaml:"roles" env:"ROLES"`
+	Peers  []string `yaml:"peers" env:"PEERS"`
 }
 
 // checkpointConfig is where signed checkpoints of history go; without a folder there are none.
@@ -63,22 +67,34 @@ type jwtConfig struct {
 	Audience    string        `yaml:"audience" env:"AUDIENCE"`
 	Algorithms  []string      `yaml:"algorithms" env:"ALGORITHMS"`
 	Keys        string        `yaml:"keys" env:"KEYS"`
+	KeysURL     string        `yaml:"keys_url" env:"KEYS_URL"`
+	MaxStale    time.Duration `yaml:"max_stale" env:"MAX_STALE"`
+	Types       []string      `yaml:"types" env:"TYPES"`
 	TenantClaim string        `yaml:"tenant_claim" env:"TENANT_CLAIM"`
 	PersonClaim string        `yaml:"person_claim" env:"PERSON_CLAIM"`
 	RolesClaim  string        `yaml:"roles_claim" env:"ROLES_CLAIM"`
+
+	ServiceTypes []string `yaml:"service_types" env:"SERVICE_TYPES"`
+	ServiceClaim string   `yaml:"service_claim" env:"SERVICE_CLAIM"`
+	ServiceValue string   `yaml:"service_value" env:"SERVICE_VALUE"`
+	BehalfClaim  string   `yaml:"behalf_claim" env:"BEHALF_CLAIM"`
+
 	Leeway      time.Duration `yaml:"leeway" env:"LEEWAY"`
 	MaxLifetime time.Duration `yaml:"max_lifetime" env:"MAX_LIFETIME"`
+	Remember    int           `yaml:"remember" env:"REMEMBER"`
 }
 
 func defaultConfig() config {
-	return config{Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json",
-		JWT:         jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}},
+	return config{Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true,
+		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}, Types: []string{"JWT", "at+jwt"},
+			MaxStale: 24 * time.Hour, MaxLifetime: time.Hour, Remember: 4096},
 		Checkpoints: checkpointConfig{Every: time.Hour}}
 }
 
 // configExample is the whole file; serve --help prints it.
-const configExample = `  listen: 127.0.0.1:8080
+const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlock.sock; beyond this machine without tls: behind a proxy only
   metrics: ""                      # address of /metrics; "": none
+  metrics_public: false            # true: that address may be one that others reach
   sqlite: interlock.db
   postgres: ""                     # postgres:// URL, instead of SQLite
   witness: ""                      # file that remembers the store outside of it; "": beside SQLite, none for PostgreSQL
@@ -88,16 +104,36 @@ const configExample = `  listen: 127.0.0.1:8080
   bootstrap_admin: ""              # id of the first administrator, where there is none yet
   log: json                        # or text
   cursor_key: ""                   # secret, 32 bytes or more: page cursors stay valid over restarts
+  tls:                             # PEM files; "": none
+    cert: ""
+    key: ""
+    client_ca: ""                  # whose client certificates are verified, where one is shown
   jwt:
     issuer: https://login.example  # required: must equal iss
     audience: interlock            # required: must be in aud
-    keys: jwks.json                # required: file with a JSON Web Key Set
+    keys_url: ""                   # https address of the issuer's JSON Web Key Set; fetched at start, then every 5 min at most
+    keys: jwks.json                # or a file with the set: one of the two is required
+    max_stale: 24h                 # how long the last keys hold while keys_url doesn't answer
     algorithms: [RS256, ES256, EdDSA]
+    types: [JWT, at+jwt]           # accepted typ of people's tokens
+    service_types: []              # accepted typ of services' tokens, and
+    service_claim: ""              # the claim that makes a token a service's
+    service_value: ""              # when it has this value
+    behalf_claim: ""               # claim of a service's token: the user for whom it asks (act of RFC 8693 needs none)
     tenant_claim: ""               # claim that names the tenant; "": one tenant
     person_claim: ""               # claim that names the human behind the account; "": sub
     roles_claim: ""                # claim whose texts become roles; "": roles are granted in the gate
     leeway: 0s                     # clock difference allowed, 30s at most
     max_lifetime: 1h               # of a token
+    remember: 4096                 # verified tokens that need no second verification; -1: none
+  issuers: []                      # more of them, each like jwt
+  api_keys: true                   # keys of services; see interlock keys
+  headers:                         # a proxy says who asks; never over plain TCP
+    actor: ""                      # header with the actor's id; "": no header is believed
+    person: ""
+    tenant: ""
+    roles: ""                      # separated by commas
+    peers: []                      # whom to believe: uid:NUMBER (listen unix:), name:NAME (a client certificate)
   checkpoints:                     # of history, signed
     dir: ""                        # folder that they are added to; "": there are none
     key: ""                        # private key of "interlock audit keygen", readable by its owner alone
@@ -158,40 +194,13 @@ func (c *config) readFile(path string) error {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict())
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+		return fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false)) // no excerpt: a secret may stand beside
 	}
 	var second any
 	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: a second document; one file holds one configuration", path)
 	}
-	return nil
-}
-
-// check refuses what is incomplete: a server that can't tell who asks doesn't start.
-func (c *config) check() error {
-	var wrong []error
-	need := func(value, what, variable string) {
-		if value == "" {
-			wrong = append(wrong, fmt.Errorf("%s is missing: set it in the file or as %s", what, variable))
-		}
-	}
-	need(c.JWT.Issuer, "jwt.issuer", "INTERLOCK_JWT_ISSUER")
-	need(c.JWT.Audience, "jwt.audience", "INTERLOCK_JWT_AUDIENCE")
-	need(c.JWT.Keys, "jwt.keys (a file with a JSON Web Key Set)", "INTERLOCK_JWT_KEYS")
-	need(c.Machines, "machines", "INTERLOCK_MACHINES")
-	for what, addr := range map[string]string{"listen": c.Listen, "metrics": c.Metrics} {
-		if addr == "" && what == "metrics" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s %q: want HOST:PORT", what, addr))
-		}
-	}
-	wrong = append(wrong, c.Checkpoints.check()...)
-	if c.Log != "json" && c.Log != "text" {
-		wrong = append(wrong, fmt.Errorf("log %q: want json or text", c.Log))
-	}
-	return errors.Join(wrong...)
+	return c.kept(path)
 }
 
 func (c *config) store() string {
@@ -200,6 +209,8 @@ func (c *config) store() string {
 	}
 	return "sqlite:" + c.SQLite
 }
+
+func (c *config) secrets() []secret { return []secret{c.Postgres, c.Redis, c.CursorKey} }
 
 func (c *config) logger(w io.Writer) *slog.Logger {
 	if c.Log == "text" {

@@ -62,11 +62,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return 0
 	case errors.As(err, &found):
 		if found.msg != "" {
-			fmt.Fprintln(errOut, printable(found.msg))
+			fmt.Fprintln(p.err, printable(found.msg))
 		}
 		return exitFinding
 	}
-	fmt.Fprintln(errOut, "interlock: "+printable(err.Error()))
+	fmt.Fprintln(p.err, "interlock: "+printable(err.Error())) // by now without the secrets of a configuration
 	return exitUsage
 }
 
@@ -80,7 +80,7 @@ func (p *program) command() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(p.demo(), p.serve(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.epoch(), p.roles(), p.version())
+	cmd.AddCommand(p.demo(), p.serve(), p.config(), p.health(), p.validate(), p.graph(), p.policy(), p.explain(), p.replay(), p.audit(), p.epoch(), p.roles(), p.keys(), p.version())
 	explainArgs(cmd)
 	return cmd
 }

@@ -29,7 +29,8 @@ func (p *program) serve() *cobra.Command {
 		Long: `Run the server. Every setting comes from the configuration file, then from a
 variable such as INTERLOCK_LISTEN or INTERLOCK_JWT_ISSUER, then from a flag.
 Machine and policy folders are watched: what is right takes effect at once,
-what is wrong changes nothing and is logged.
+what is wrong changes nothing and is logged. SIGHUP forgets the issuers' keys and
+every verified token, has the keys anew, and reads the certificate again.
 
 The configuration file (--config, or INTERLOCK_CONFIG) with the defaults; a variable is named after the key
 (INTERLOCK_JWT_PERSON_CLAIM):
@@ -59,9 +60,14 @@ func environ() map[string]string {
 }
 
 func (p *program) runServe(ctx context.Context, c config) error {
+	p.err = redacting(p.err, c.secrets()...)
 	log := c.logger(p.err)
-	identity, err := server.JWT(server.JWTConfig{Issuer: c.JWT.Issuer, Audience: c.JWT.Audience, Algorithms: c.JWT.Algorithms, KeyFile: c.JWT.Keys,
-		TenantClaim: c.JWT.TenantClaim, PersonClaim: c.JWT.PersonClaim, RolesClaim: c.JWT.RolesClaim, Leeway: c.JWT.Leeway, MaxLifetime: c.JWT.MaxLifetime, Logger: log})
+	who, err := c.identity(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer who.close()
+	certificate, err := openCertificate(c.TLS)
 	if err != nil {
 		return err
 	}
@@ -73,7 +79,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 	if c.Policies != "" {
 		policy = policies.Dir(c.Policies)
 	}
-	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: identity, machines: machines, policy: policy,
+	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: who.identify, headers: c.headers(), apiKeys: c.APIKeys, certificate: certificate, machines: machines, policy: policy,
 		store: c.store(), witness: c.Witness, redis: string(c.Redis)}
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
@@ -88,6 +94,11 @@ func (p *program) runServe(ctx context.Context, c config) error {
 		return nil
 	}
 	s.beside = []func(context.Context, *interlock.Gate) error{func(ctx context.Context, g *interlock.Gate) error { return watch(ctx, g, c, policy, log) }}
+	anew := []func(context.Context) error{who.purge}
+	if certificate != nil {
+		anew = append(anew, func(context.Context) error { return certificate.read() })
+	}
+	s.beside = append(s.beside, func(ctx context.Context, _ *interlock.Gate) error { return s.onHangup(ctx, anew...) })
 	return s.run(ctx)
 }
 
@@ -123,6 +134,9 @@ type service struct {
 	log               *slog.Logger
 	listen, metricsAt string
 	identity          func(*http.Request) (interlock.Actor, error)
+	headers           *server.HeaderConfig // nil: none
+	apiKeys           bool
+	certificate       *certificate // nil: no TLS
 	machines          []*fsm.Machine
 	policy            interlock.Policy
 	store, redis      string
@@ -167,7 +181,7 @@ func (s *service) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
+	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
 		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}}})
 	if err != nil {
 		return err
@@ -176,9 +190,9 @@ func (s *service) run(ctx context.Context) (err error) {
 }
 
 func (s *service) listenAndServe(ctx context.Context, g *interlock.Gate, srv *server.Server, metrics *server.Metrics, store string) error {
-	l, err := net.Listen("tcp", s.listen)
+	l, err := s.open(ctx)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	side, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -186,7 +200,7 @@ func (s *service) listenAndServe(ctx context.Context, g *interlock.Gate, srv *se
 	for _, f := range s.beside {
 		wg.Go(func() {
 			if err := f(side, g); err != nil && side.Err() == nil {
-				s.log.Error("folders are watched no longer; restart to take up changes", "error", err)
+				s.log.Error("what runs beside the server ended; restart to take up changes", "error", err)
 			}
 		})
 	}

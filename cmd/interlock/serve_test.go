@@ -116,7 +116,7 @@ func TestServeRefusesWhatIsUnsafe(t *testing.T) {
 		args  []string
 		err   []string
 	}{
-		{"nothing", nil, nil, []string{"jwt.issuer is missing", "jwt.audience is missing", "jwt.keys", "INTERLOCK_JWT_ISSUER"}},
+		{"nothing", nil, nil, []string{"jwt.issuer is missing", "jwt.audience is missing", "jwt.keys_url", "INTERLOCK_JWT_ISSUER"}},
 		{"unknown key", append([]string{"lisen: x"}, complete...), nil, []string{"lisen"}},
 		{"twice", append([]string{"log: json", "log: text"}, complete...), nil, []string{"log"}},
 		{"second document", append(complete, "---", "log: text"), nil, []string{"a second document"}},
@@ -151,7 +151,7 @@ func TestTheConfigurationInTheHelpIsWhole(t *testing.T) {
 	require.NoError(t, c.readFile(path))
 	want := defaultConfig()
 	want.JWT.Issuer, want.JWT.Audience, want.JWT.Keys = "https://login.example", "interlock", "jwks.json"
-	want.JWT.MaxLifetime = time.Hour
+	want.JWT.ServiceTypes, want.Headers.Peers, want.Issuers = []string{}, []string{}, []jwtConfig{}
 	require.Equal(t, want, c)
 	require.NoError(t, c.check())
 

@@ -48,6 +48,8 @@ var Claims = map[string]string{
 	"sqlite/locked":               "requests while another program writes the file: each acknowledged one is there, once; refusals are 503",
 	"sqlite/read-only":            "requests while the disk is read-only: each acknowledged one is there, once; refusals are 503",
 	"sqlite/sync-fails":           "requests while the disk can't sync: each acknowledged one is there, once; refusals are 503",
+	"tokens/postgres":             "a credential that wasn't made for this server lets nobody in, on PostgreSQL (credentials, each with its own answer)",
+	"tokens/sqlite":               "a credential that wasn't made for this server lets nobody in, on SQLite (credentials, each with its own answer)",
 	"wire/postgres":               "bad bytes on a connection get the answer that they should, the same as on SQLite, commit nothing and do no harm: inputs",
 	"wire/sqlite":                 "bad bytes on a connection get the answer that they should, commit nothing and do no harm: inputs",
 }

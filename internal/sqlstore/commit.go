@@ -50,6 +50,9 @@ func Check(c *interlock.Commit) error {
 	if c.Instance != nil && c.Revision.Machine != c.Instance.Next.Machine {
 		return fmt.Errorf("commit: revision of machine %q for an instance of %q", c.Revision.Machine, c.Instance.Next.Machine)
 	}
+	if c.APIKey != nil && (c.Actor == nil || c.APIKey.Tenant != c.Actor.Next.Tenant) {
+		return errors.New("commit: a key is stored with the change of its own actor")
+	}
 	if c.Bound != nil && c.Instance == nil {
 		return errors.New("commit: Bound without Instance")
 	}
@@ -91,6 +94,9 @@ func Check(c *interlock.Commit) error {
 			return errors.New("commit: an idempotency key is completed by its own transition, under the token that it was reserved with")
 		}
 		texts = append(texts, k.Actor, k.Key, k.Token, string(k.Image), string(k.Answer))
+	}
+	if k := c.APIKey; k != nil {
+		texts = append(texts, k.ID, k.Name, k.CreatedBy, k.RevokedBy)
 	}
 	if !storable(texts...) {
 		return errors.New("commit: a text holds NUL or invalid UTF-8")
@@ -148,6 +154,9 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 		if found, err := exists(ctx, tx, s.q.anyAdmin, tenantOf(c)); err != nil || !found {
 			return stale(err, interlock.ErrLastAdmin)
 		}
+	}
+	if err := s.applyAPIKey(ctx, tx, c.APIKey); err != nil {
+		return err
 	}
 	return s.appendRows(ctx, tx, c)
 }

@@ -42,6 +42,7 @@ type queries struct {
 	putRevision, statesInUse                          string
 	epochs, nextEpoch, setEpoch, setServer, getServer string
 	putMark, getMark, trimMarks                       string
+	apiKey, apiKeys, addAPIKey, revokeAPIKey          string
 }
 
 // New joins a database, its dialect and the application's tables.
@@ -71,6 +72,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
 		epochs: x(epochsSQL), nextEpoch: x(nextEpochSQL), setEpoch: x(setEpochSQL), setServer: x(setServerSQL), getServer: x(getServerSQL),
 		putMark: x(putMarkSQL), getMark: x(getMarkSQL), trimMarks: x(trimMarksSQL),
+		apiKey: x(apiKeySQL), apiKeys: x(apiKeysSQL), addAPIKey: x(addAPIKeySQL), revokeAPIKey: x(revokeAPIKeySQL),
 	}
 	return s, nil
 }

@@ -135,7 +135,7 @@ func TestMigrationsMatch(t *testing.T) {
 	names, tables := read("migrations")
 	otherNames, otherTables := read("../sqlite/migrations")
 	require.NotEmpty(t, names)
-	require.Len(t, tables, 12)
+	require.Len(t, tables, 13)
 	assert.Equal(t, names, otherNames)
 	assert.Equal(t, tables, otherTables)
 }

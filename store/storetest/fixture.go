@@ -151,7 +151,7 @@ func (f *fixture) dump() string {
 	f.Helper()
 	var b strings.Builder
 	tables := []string{"loans", "tickets", "photos", "orders", "bares"}
-	for _, t := range []string{"store", "revision", "actor", "instance", "history", "texts", "idempotency", "outbox", "attempt", "attempt_count"} {
+	for _, t := range []string{"store", "revision", "actor", "instance", "history", "texts", "idempotency", "outbox", "attempt", "attempt_count", "api_key"} {
 		tables = append(tables, f.prefix+t)
 	}
 	require.NoError(f, f.store.Within(f.ctx, func(tx interlock.Tx) error {

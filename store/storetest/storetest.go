@@ -39,7 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) interlock.Store) {
 		tests []namedTest
 	}{
 		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"within", withinTests}, {"bound", boundTests},
-		{"read", readTests}, {"history", historyTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests},
+		{"read", readTests}, {"history", historyTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests}, {"api key", apiKeyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
