@@ -7,6 +7,7 @@ var Claims = map[string]string{
 	"anomalies/sqlite":            "the same on SQLite",
 	"linearizable/postgres":       "requests of 16 clients, answers lost and connections cut, are told as one after the other could be",
 	"linearizable/sqlite":         "the same on SQLite, answers lost",
+	"lost-answers":                "events asked for over HTTP under a key, one answer in ten cut after the server did it: each applied once, and answered at last as at first, byte for byte",
 	"model/right":                 "the protocol of a commit breaks no promise in any reachable state of its model (states)",
 	"model/wrong":                 "each wrong protocol is caught, with the shortest story of how it goes wrong (protocols)",
 	"postgres/deadlocked":         "requests while others lock rows in the other order: each acknowledged one is there, once; refusals are 503",

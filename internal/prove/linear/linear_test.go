@@ -51,10 +51,10 @@ func cutOne(t *testing.T, w *fixture.World) int64 {
 
 func linearizable(t *testing.T, store string, w *fixture.World, losing *fixture.Losing, fault func()) {
 	t.Helper()
-	load := fixture.Load{Door: w.Door(), Ops: prove.Size(600, 50_000), Seed: 1, Reads: 12, Guests: true, Looks: w.Store,
+	load := fixture.Load{Door: w.Door(), Ops: prove.Size(300, 50_000), Seed: 1, Reads: 12, Guests: true, Looks: w.Store,
 		Lose: func(r *rand.Rand) bool { return r.IntN(100) == 0 }}
 	if !prove.Full() {
-		load.Instances = 8
+		load.Instances = 4
 	}
 	rec := during(t, fault, func() *fixture.Recording { return load.Run(t.Context()) })
 	rec.Ops = append(rec.Ops, final(t, w, rec)...)

@@ -39,7 +39,7 @@ type race struct {
 
 func raceToOne(t *testing.T, store string, worlds ...*fixture.World) {
 	t.Helper()
-	rounds := prove.Size(20, 1_000)
+	rounds := prove.Size(8, 1_000)
 	violations := 0
 	told := map[string]int{}
 	for n := range rounds {
