@@ -84,7 +84,7 @@ func Open(cfg Config) (*World, error) {
 	w := &World{Store: cfg.Store, Metrics: server.NewMetrics(), cfg: cfg, served: make(chan error, 1)}
 	gc := interlock.Config{Machines: machines, Policy: cfg.Policy, Store: cfg.Store, Cache: cfg.Cache, Logger: cfg.Logger, Observer: w.Metrics,
 		// Of these limits no proof is about, and a busy machine needs long ones.
-		PolicyTimeout: 20 * time.Second, CommitTimeout: 30 * time.Second, DecisionAge: 20 * time.Second}
+		PolicyTimeout: 20 * time.Second, ReadTimeout: 30 * time.Second, CommitTimeout: 30 * time.Second, DecisionAge: 20 * time.Second}
 	if cfg.Change != nil {
 		cfg.Change(&gc)
 	}
@@ -190,9 +190,17 @@ func (w *World) Replay(ctx context.Context) ([]string, error) {
 	if w.cfg.DB == nil {
 		return nil, nil
 	}
-	report, err := replayer.Run(ctx, replayer.Source{DB: w.cfg.DB, Prefix: w.cfg.Prefix,
-		Rules:   map[string]*replayer.Rules{w.Gate.Revision(fixture.Machine): fixture.Rules()},
-		Systems: []string{seeder, "interlock", "interlock-bootstrap"}})
+	return Replay(ctx, w.cfg.DB, w.cfg.Prefix, w.Gate.Revision(fixture.Machine))
+}
+
+// Replay is [World.Replay] of a store whose gate is gone; revisions are those of
+// the fixture's rules.
+func Replay(ctx context.Context, db *sql.DB, prefix string, revisions ...string) ([]string, error) {
+	rules := map[string]*replayer.Rules{}
+	for _, r := range revisions {
+		rules[r] = fixture.Rules()
+	}
+	report, err := replayer.Run(ctx, replayer.Source{DB: db, Prefix: prefix, Rules: rules, Systems: []string{seeder, "interlock", "interlock-bootstrap"}})
 	if err != nil {
 		return nil, err
 	}
