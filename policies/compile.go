@@ -2,10 +2,12 @@ package policies
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -51,25 +53,41 @@ func Check(ctx context.Context, source *Source, machines []*fsm.Machine) (Report
 	return Report{Findings: rules.Findings(), Rules: rules}, nil
 }
 
-// compile waits no longer than ctx: the engine's compiler can't be stopped.
+// compile waits no longer than ctx: the engine's compiler can't be stopped. While
+// one that was given up still runs, there is no other: one hostile file, saved
+// again and again, must not take the whole machine.
 func (s *Source) compile(ctx context.Context, machines []*fsm.Machine) (*Rules, *diagnostics, error) {
 	type result struct {
 		rules *Rules
 		ds    *diagnostics
 		err   error
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if s.compiling.Load() > 0 {
+		return nil, nil, errors.New("policies: a compilation that took too long still runs: wait for its end, or restart")
+	}
 	done := make(chan result, 1)
+	var state atomic.Int32
 	go func() {
 		var r result
 		r.rules, r.ds, r.err = s.compileNow(ctx, machines)
 		done <- r
+		if !state.CompareAndSwap(running, ended) {
+			s.compiling.Add(-1)
+		}
 	}()
 	select {
 	case r := <-done:
 		return r.rules, r.ds, r.err
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
 	}
+	s.compiling.Add(1)
+	if !state.CompareAndSwap(running, abandoned) {
+		s.compiling.Add(-1) // it ended just now
+	}
+	return nil, nil, ctx.Err()
 }
 
 func (s *Source) compileNow(ctx context.Context, machines []*fsm.Machine) (rules *Rules, ds *diagnostics, err error) {

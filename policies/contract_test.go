@@ -311,6 +311,7 @@ func TestTheWall(t *testing.T) {
 	}
 	_, err := r.Decide(context.Background(), ask(interlock.Query{}))
 	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, r.source.Ready(context.Background()), ErrBusy)
 
 	// Rules compiled anew from the same source are behind the same count.
 	again, err := r.source.Compile(context.Background(), []*fsm.Machine{machine(t, checkMachine)})
@@ -320,6 +321,7 @@ func TestTheWall(t *testing.T) {
 
 	close(release)
 	require.Eventually(t, func() bool { return r.source.Leaked() == 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, r.source.Ready(context.Background()))
 	v, err := r.Decide(context.Background(), ask(interlock.Query{}))
 	require.NoError(t, err)
 	require.Equal(t, []string{"ok"}, v.Passed)

@@ -96,8 +96,8 @@ const (
 // single built-in may run on for seconds. The caller waits no longer than the
 // deadline and the wall behind it; who still runs then is counted until it ends.
 func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evaluation) (*ast.Term, error) {
-	if n := r.source.leaked.Load(); n > maxLeaked {
-		return nil, fmt.Errorf("%w: %d", ErrBusy, n)
+	if err := r.source.Ready(ctx); err != nil {
+		return nil, err
 	}
 	timeout := r.opts.timeout
 	if deadline, ok := ctx.Deadline(); timeout == 0 && ok {

@@ -134,6 +134,8 @@ b if {
 	"own_schema":      loanAnd("# METADATA\n# schemas:\n#   - input: {type: object}\na if input.instance.facts.amuont > 3"),
 	"replaced":        loanAnd("a if four_eyes with input.actor.person as \"x\""),
 	"unused_packages": {"loan.rego": loanRules, "x.rego": "package interlock.machine.laon\n\nx if input.note == \"\"\n", "y.rego": "package interlock.lib.mine\n\nx := 1\n"},
+	"many_rules":      {"loan.rego": "package interlock.machine.loan\n\n" + strings.Repeat("a if input.note == \"\"\n", 2001)},
+	"many_else":       loanAnd("a if input.note == \"\"" + strings.Repeat("\n\nelse := false if input.note == \"x\"", 101)),
 	"constant_checks": {"loan.rego": "package interlock.machine.loan\n\n# METADATA\n# title: t\nfour_eyes := true\n\nwithin_limit := \"yes\"\n\nowner if true\n"},
 }
 

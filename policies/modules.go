@@ -83,6 +83,9 @@ func parseOne(file, text string, caps *ast.Capabilities, ds *diagnostics) *modul
 		ds.add(file, 0, 0, "empty", "the file holds no package")
 		return nil
 	}
+	if tooMany(m, ds) {
+		return nil
+	}
 	out := &module{file: file, text: text, parsed: m}
 	ast.WalkRefs(m, func(r ast.Ref) bool {
 		kind, name, fixed := refersTo(r)
@@ -98,6 +101,30 @@ func parseOne(file, text string, caps *ast.Capabilities, ds *diagnostics) *modul
 	slices.Sort(out.libs)
 	out.libs = slices.Compact(out.libs)
 	return out
+}
+
+// The engine compares each rule of a name with each other, and follows a chain of
+// else from each of its links: what is written by hand stays far below.
+const (
+	maxRules = 2000
+	maxElse  = 100
+)
+
+func tooMany(m *ast.Module, ds *diagnostics) bool {
+	if len(m.Rules) > maxRules {
+		ds.at(m.Rules[maxRules].Location, "too_many_rules", "a file has at most %d rules, this one %d", maxRules, len(m.Rules))
+		return true
+	}
+	for _, r := range m.Rules {
+		n := 0
+		for next := r.Else; next != nil; next = next.Else {
+			if n++; n > maxElse {
+				ds.at(next.Location, "too_many_rules", "a rule has at most %d else, this one more", maxElse)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // refersTo tells which package of ours a reference goes to. kind "" with fixed

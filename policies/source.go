@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -21,7 +23,7 @@ const (
 	maxStringBytes  = 4 << 10
 	maxInputDepth   = 32
 	maxLeaked       = 16
-	wall            = 100 * time.Millisecond // from the deadline until an evaluation is abandoned
+	wall            = 50 * time.Millisecond // from the deadline until an evaluation is abandoned
 )
 
 // Source is where Rego and data come from. It implements interlock.Policy; each
@@ -34,6 +36,8 @@ type Source struct {
 	name   func(path string) string // how a file is called in diagnostics
 	opts   options
 	leaked atomic.Int64
+
+	compiling atomic.Int64 // compilations whose caller has gone
 }
 
 type options struct {
@@ -101,6 +105,16 @@ func Sources(files map[string]string, opts ...Option) *Source {
 
 // Leaked is the number of evaluations that were given up and still run.
 func (s *Source) Leaked() int { return int(s.leaked.Load()) }
+
+// Ready is an error while nothing can be decided, because too many evaluations
+// run on past their deadline: for the readiness of a server, which should get no
+// requests then.
+func (s *Source) Ready(context.Context) error {
+	if n := s.leaked.Load(); n > maxLeaked {
+		return fmt.Errorf("policies: %w: %d", ErrBusy, n)
+	}
+	return nil
+}
 
 func newSource(opts []Option) *Source {
 	s := &Source{opts: options{wall: wall, indexing: true}}

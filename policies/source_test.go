@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -134,4 +136,31 @@ func TestCompileEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err := Sources(map[string]string{"loan.rego": loanRules}).Compile(ctx, []*fsm.Machine{machine(t, loanMachine)})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// slow is a file system that keeps whoever opens a file until it is released.
+type slow struct {
+	fs.FS
+	release chan struct{}
+}
+
+func (s slow) Open(name string) (fs.File, error) {
+	<-s.release
+	return s.FS.Open(name)
+}
+
+// A compilation that was given up isn't joined by another.
+func TestOneCompilationIsGivenUpAtMost(t *testing.T) {
+	files := slow{fstest.MapFS{"loan.rego": {Data: []byte(loanRules)}}, make(chan struct{})}
+	source := FS(files, ".")
+	compile := func(limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		_, err := source.Compile(ctx, []*fsm.Machine{machine(t, loanMachine)})
+		return err
+	}
+	require.ErrorIs(t, compile(10*time.Millisecond), context.DeadlineExceeded)
+	require.ErrorContains(t, compile(time.Minute), "still runs")
+	close(files.release)
+	require.Eventually(t, func() bool { return compile(time.Minute) == nil }, 20*time.Second, time.Millisecond)
 }

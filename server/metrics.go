@@ -100,6 +100,14 @@ func (m *Metrics) Handler() http.Handler {
 // without a server does. Until then they are "other".
 func (m *Metrics) Know(g *interlock.Gate) { m.gate.Store(g) }
 
+// Abandoned adds a gauge of evaluations that were given up and still run, such
+// as policies.Source.Leaked counts them. To be called once.
+func (m *Metrics) Abandoned(count func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "interlock_policy_evaluations_abandoned", Help: "Evaluations of policies that were given up past their deadline and still run.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // Observe counts one call of the gate.
 func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	if m == nil {

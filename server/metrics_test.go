@@ -55,6 +55,12 @@ func TestAlarmIsNoDecision(t *testing.T) {
 	assert.NotContains(t, scrape(m), "interlock_decisions_total{")
 }
 
+func TestMetricsTellOfAbandonedEvaluations(t *testing.T) {
+	m := server.NewMetrics()
+	m.Abandoned(func() int { return 17 })
+	assert.Contains(t, scrape(m), "interlock_policy_evaluations_abandoned 17")
+}
+
 // Whatever callers send, the number of series stays that of the definitions.
 func TestMetricsAreBounded(t *testing.T) {
 	m := server.NewMetrics()

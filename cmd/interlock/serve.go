@@ -181,8 +181,12 @@ func (s *service) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
-		Ready: []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}}})
+	ready := []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}}
+	if source, ok := s.policy.(*policies.Source); ok {
+		ready = append(ready, server.Check{Name: "policy", Ask: source.Ready})
+		metrics.Abandoned(source.Leaked)
+	}
+	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey, Ready: ready})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ var Claims = map[string]string{
 	"lost-answers":                "events asked for over HTTP under a key, one answer in ten cut after the server did it: each applied once, and answered at last as at first, byte for byte",
 	"model/right":                 "the protocol of a commit breaks no promise in any reachable state of its model (states)",
 	"model/wrong":                 "each wrong protocol is caught, with the shortest story of how it goes wrong (protocols)",
+	"policies/hostile":            "hostile policies are refused when loaded, or at most 100 ms after their deadline, and never say yes",
 	"postgres/deadlocked":         "requests while others lock rows in the other order: each acknowledged one is there, once; refusals are 503",
 	"postgres/exhausted":          "requests while others hold every connection of the pool: each acknowledged one is there, once; health answers",
 	"postgres/full":               "requests while PostgreSQL finds no room for new pages: each acknowledged one is there, once; refusals are 503",

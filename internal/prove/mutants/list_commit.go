@@ -58,11 +58,11 @@ func predicates() []mutant {
 		single("actors are counted", "a commit needs every actor's row, not some", `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))`, `true`),
 		single("revision's status", "as shared", `AND (status = 'active' OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE`, `FOR SHARE`),
 		single("store's epoch", "as shared", `WHERE epoch = $17 AND`, `WHERE CAST($17 AS text) <> '' AND`),
-		single("instance's version", "as shared", `AND version = $51 AND`, `AND CAST($51 AS bigint) > 0 AND`),
-		single("instance's state", "as shared", `AND state = $52 AND`, `AND CAST($52 AS text) <> '' AND`),
-		single("instance's digest", "as shared", `AND content_digest = $53 AND`, `AND length(CAST($53 AS bytea)) > 0 AND`),
-		single("instance's head", "as shared", `AND head = $54
-`, `AND length(CAST($54 AS bytea)) > 0
+		single("instance's version", "as shared", `AND version = $50 AND`, `AND CAST($50 AS bigint) > 0 AND`),
+		single("instance's state", "as shared", `AND state = $51 AND`, `AND CAST($51 AS text) <> '' AND`),
+		single("instance's digest", "as shared", `AND content_digest = $52 AND`, `AND length(CAST($52 AS bytea)) > 0 AND`),
+		single("instance's head", "as shared", `AND head = $53
+`, `AND length(CAST($53 AS bytea)) > 0
 `),
 	}
 }
@@ -114,7 +114,23 @@ LEFT JOIN il.actor a ON a.tenant = $1 AND a.id IN (SELECT value FROM TEXTS($5))`
 	if err := s.putRecord(ctx, tx, rec); err != nil {
 		return err
 	}`, `	rec := recordOf(c)`)}, "TestConformance/sqlite_memory/commit/"),
-		onPostgres(mutant{name: "idempotency row, single", takes: "a commit under a key leaves the key used",
-			edits: one(singleStatement, `FROM u WHERE CAST($44 AS text) IS NOT NULL`, `FROM u WHERE CAST($44 AS text) IS NULL`)}, "TestConformance/pgx/commit/"),
+		onSQLite(mutant{name: "idempotency outside the transaction", takes: "a key is completed by the very commit that it stands for",
+			edits: one(sharedCommit, `if err := s.completeKey(ctx, tx, c.Idempotency); err != nil {`, `k := c.Idempotency
+		go func() {
+			_ = s.db.Write(context.WithoutCancel(ctx), func(own Conn) error { return s.completeKey(ctx, own, k) })
+		}()
+		if err := ctx.Err(); err != nil {`)}, predicateTests),
+		onPostgres(mutant{name: "idempotency, single: completed", takes: "a commit under a key leaves the key used",
+			edits: one(singleStatement, `FROM u WHERE y.tenant = $1 AND`, `FROM u WHERE false AND y.tenant = $1 AND`)}, "TestConformance/pgx/key/"),
+		onPostgres(mutant{name: "idempotency, single: token", takes: "a commit whose lease ran out doesn't complete somebody else's key",
+			edits: one(singleStatement, `AND key = $43 AND token = $44 AND seq = 0`, `AND key = $43 AND CAST($44 AS text) <> '' AND seq = 0`)}, "TestConformance/pgx/(key|commit/predicates)"),
+		onSQLite(mutant{name: "idempotency: token", takes: "as in the single statement",
+			edits: one("internal/sqlstore/keys.go", `AND key = $3 AND token = $4 AND seq = 0`+"`"+`
+
+const answerKeySQL`, `AND key = $3 AND CAST($4 AS TEXT) <> '' AND seq = 0`+"`"+`
+
+const answerKeySQL`)}, "TestConformance/sqlite_memory/(key|commit/predicates)"),
+		onSQLite(mutant{name: "reserved once", takes: "of many who reserve a key one gets it",
+			edits: one("internal/sqlstore/keys.go", `ELSE k.lease_us <= NOW_US END`, `ELSE true END`)}, "TestConformance/sqlite_memory/key"),
 	}
 }

@@ -18,7 +18,7 @@ func ruling() []mutant {
 			`return ok && bool(b)`, `return !ok || bool(b)`, "TestContract"),
 		engine("wall", "an evaluation that can't be stopped is given up", "policies/decide.go",
 			`time.NewTimer(r.opts.wall)`, `time.NewTimer(300 * r.opts.wall)`, "TestTheWall"),
-		engine("too many given up", "nothing is evaluated while too many evaluations run on", "policies/decide.go",
+		engine("too many given up", "nothing is evaluated while too many evaluations run on", "policies/source.go",
 			`n > maxLeaked {`, `n < 0 {`, "TestTheWall"),
 		engine("built-ins", "a policy calls nothing that waits, guesses or reads the outside", "policies/capabilities.go",
 			`return b.Nondeterministic || !slices.Contains(allowed, b.Name)

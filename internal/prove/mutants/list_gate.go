@@ -39,21 +39,18 @@ func protocol() []mutant {
 			edits: one(around, `	if err := t.handle(caller, tx, t.commit.Instance.Record.Transition); err != nil {
 		return err
 	}
-	return t.unmoved(ctx, tx, r.to)`, `	_ = t.handle(caller, tx, t.commit.Instance.Record.Transition)
-	return t.unmoved(ctx, tx, r.to)`)}, "TestDoIsBothOrNeither"),
+`, `	_ = t.handle(caller, tx, t.commit.Instance.Record.Transition)
+`)}, "TestDoIsBothOrNeither"),
 		onGate(mutant{name: "handler's hand on the column", takes: "a Do handler can't write the state column itself",
 			edits: one(around, `err != nil || bound && state != to {`, `err != nil || bound && state == "" {`)}, "TestDoIsBothOrNeither"),
 		onGate(mutant{name: "key's fingerprint", takes: "a key that was used for another request is refused",
-			edits: one(fire, `	if string(row.Fingerprint) != string(q.fingerprint()) {`, `	if false {`)}, "TestIdempotencyKey|TestKey"),
+			edits: one("idempotency.go", `	case string(held.Fingerprint) != string(q.fingerprint()):`, `	case false:`)}, "TestIdempotencyKey|TestKey"),
 		onGate(mutant{name: "reading before a replay", takes: "a stored answer is told only to who may still read it",
-			edits: one(fire, `	inst, err := g.Get(ctx, q.actor, ref)
-	if err != nil {
-		return true, res, err
-	}`, `	stored, err := g.cfg.Store.Load(ctx, q.actor.Tenant, ref, nil)
-	if err != nil || stored.Instance == nil {
-		return true, res, err
-	}
-	inst := *stored.Instance`)}, "TestReplayAsks"),
+			edits: one("idempotency.go", `	now, err := g.Get(ctx, q.actor, ref)
+	if err != nil {`, `	now, err := g.Get(ctx, SystemActor(q.actor.Tenant, "replay"), ref)
+	if err != nil {`)}, "TestReplayAsks|TestStoredAnswer"),
+		onGate(mutant{name: "key given back under an unknown outcome", takes: "what may still be committed keeps its key",
+			edits: one("idempotency.go", `	open = err != nil && !errors.Is(err, &Refusal{Stage: StageUnavailable, Code: "outcome_unknown"})`, `	open = err != nil && !errors.Is(err, &Refusal{Stage: StageUnavailable, Code: "never"})`)}, "TestUnknownOutcomeKeepsTheKey"),
 	}
 }
 
