@@ -2,7 +2,6 @@ package main
 
 const (
 	bodies = "middleware/decode.go"
-	tokens = "server/jwt.go"
 	guard  = "server/guard.go"
 )
 
@@ -43,8 +42,8 @@ func incoming() []mutant {
 	body := func(name, takes, old, changed, run string) mutant {
 		return onPackage(mutant{name: name, takes: takes, edits: one(bodies, old, changed)}, "./middleware", run)
 	}
-	token := func(name, takes, old, changed string) mutant {
-		return onPackage(mutant{name: name, takes: takes, edits: one(tokens, old, changed)}, "./server", "TestJWT")
+	token := func(name, takes, file, old, changed string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./server", "TestJWT")
 	}
 	served := func(name, takes, file, old, changed string) mutant {
 		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./server", "TestBadRequests/sqlite")
@@ -64,11 +63,13 @@ func incoming() []mutant {
 			`	if why := badPath(r); why != "" {`, `	if why := badPath(r); why == "never" {`),
 		served("repeated credentials", "two Authorization headers are refused", "server/request.go",
 			`[]string{"Authorization", "Content-Type", "Content-Encoding"`, `[]string{"Content-Type", "Content-Encoding"`),
-		token("audience", "a token meant for somebody else is refused", `	if !hasAudience(claims["aud"], v.Audience) {`, `	if false {`),
-		token("issuer", "a token of another issuer is refused", `iss != v.Issuer {`, `iss == "" {`),
-		token("expiry", "an expired token is refused", `	if !now.Before(exp.Add(v.Leeway)) {`, `	if exp.Year() < 2000 {`),
-		token("algorithms", "a token signed by another algorithm than the listed is refused", `	if !slices.Contains(v.Algorithms, alg) {`, `	if alg == "" {`),
-		token("crit", "a token that asks for what isn't understood is refused", `[]string{"crit", "b64",`, `[]string{"b64",`),
+		token("audience", "a token meant for somebody else is refused", "server/claims.go", `	if !hasAudience(claims["aud"], v.Audience) {`, `	if false {`),
+		token("issuer", "a token of another issuer is refused", "server/jwt.go", `		if v.Issuer == iss {
+			return v`, `		if v.Issuer == iss || iss != "" {
+			return v`),
+		token("expiry", "an expired token is refused", "server/claims.go", `	case !now.Before(exp.Add(v.Leeway)):`, `	case exp.Year() < 2000:`),
+		token("algorithms", "a token signed by another algorithm than the listed is refused", "server/token.go", `	if !slices.Contains(v.Algorithms, t.alg) {`, `	if t.alg == "" {`),
+		token("crit", "a token that asks for what isn't understood is refused", "server/token.go", `[]string{"crit", "b64",`, `[]string{"b64",`),
 		onPackage(mutant{name: "system from outside", takes: "no caller is the host's own code",
 			edits: one("server/request.go", `if err == nil && actor.Kind == interlock.System {`, `if false {`)}, "./server", "TestIdentityErrors"),
 		onPackage(mutant{name: "words of an error", takes: "an error's own text never leaves", edits: one("middleware/problem.go",
