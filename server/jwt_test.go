@@ -34,7 +34,7 @@ type issuer struct {
 	secret []byte
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func (i *issuer) keys() []string {
 
 func keySet(keys ...string) []byte { return []byte(`{"keys":[` + strings.Join(keys, ",") + `]}`) }
 
-func (i *issuer) sign(t *testing.T, with, head, claims string) string {
+func (i *issuer) sign(t testing.TB, with, head, claims string) string {
 	t.Helper()
 	signed := b64([]byte(head)) + "." + b64([]byte(claims))
 	digest := sha256.Sum256([]byte(signed))
