@@ -83,6 +83,7 @@ func during[T any](t *testing.T, fault func(), do func() T) T {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		fault() // however quickly the rest is done
 		for tick := time.NewTicker(300 * time.Millisecond); ; {
 			select {
 			case <-ctx.Done():

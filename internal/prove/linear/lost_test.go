@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -60,8 +59,8 @@ type lost struct {
 	mu    sync.Mutex
 	first map[string]reply // by key: the first time that it was carried out
 
-	events, cuts, violations atomic.Int64
-	ids                      sync.Map // of transitions → key
+	answers, events, cuts, violations atomic.Int64
+	ids                               sync.Map // of transitions → key
 }
 
 type reply struct {
@@ -107,7 +106,7 @@ func (l *lost) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		l.mu.Unlock()
 	}
-	if rand.IntN(10) == 0 {
+	if l.answers.Add(1)%10 == 0 {
 		l.cuts.Add(1)
 		panic(http.ErrAbortHandler) // net/http closes the connection
 	}

@@ -32,7 +32,7 @@ func (s *staleReads) Load(ctx context.Context, tenant string, ref interlock.Ref,
 	case err != nil || f.Instance == nil:
 	case !seen:
 		s.first[ref] = f
-	case rand.IntN(20) == 0:
+	case rand.IntN(8) == 0:
 		f.Instance = old.Instance
 	}
 	return f, err

@@ -48,7 +48,7 @@ func (s *sheet) yes(v bool) *sheet {
 	return s.text("")
 }
 
-func (s *sheet) list(l []string) *sheet { return s.number(int64(len(l))).text(l...) }
+func (s *sheet) list(l []string) { s.number(int64(len(l))).text(l...) }
 
 func (s *sheet) sets(m map[string][]string) *sheet {
 	var names []string
