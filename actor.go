@@ -22,6 +22,10 @@ const (
 // decisions. It is granted, never vouched for: see [Gate.Bootstrap].
 const AdminRole = "interlock:admin"
 
+// AuditorRole may search the whole history of the tenant, whatever the machines'
+// `read` says, and change nothing: see [Gate.Audit]. It is granted for the tenant.
+const AuditorRole = "interlock:auditor"
+
 // Actor is who asks, as the host's identity says. The zero Actor is nobody and
 // is refused.
 type Actor struct {

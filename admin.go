@@ -42,7 +42,7 @@ func (g *Gate) Actor(ctx context.Context, by Actor, id string) (ActorRecord, err
 
 // Grant gives an actor a role in a scope. Only an actor with AdminRole may, or
 // the system; never for his own person. The role must be one that a machine
-// knows, or AdminRole in tenant scope. A role that is held already stays as it is.
+// knows, or AdminRole or AuditorRole in tenant scope. A role that is held already stays as it is.
 func (g *Gate) Grant(ctx context.Context, by Actor, id, role string, scope Scope) (ActorRecord, error) {
 	return g.changeRole(ctx, by, id, role, scope, "$grant")
 }
@@ -105,9 +105,9 @@ func (g *Gate) grantable(role string, scope Scope) *Refusal {
 		}
 	}
 	switch {
-	case role == AdminRole && scope.Machine != "":
-		return bad("/scope", AdminRole+" is granted for the tenant only")
-	case role == AdminRole:
+	case (role == AdminRole || role == AuditorRole) && scope.Machine != "":
+		return bad("/scope", role+" is granted for the tenant only")
+	case role == AdminRole, role == AuditorRole:
 		return nil
 	case strings.HasPrefix(role, "interlock:") || role == fsm.Anyone || role == fsm.System:
 		return bad("/role", clip(role)+" is reserved and never granted")

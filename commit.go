@@ -164,7 +164,10 @@ func changeActor(epoch string, prev, next ActorRecord, q *question, event string
 	ch.Record.Transition = Transition{ID: newID(q.now), Tenant: prev.Tenant, Machine: ActorMachine, Instance: prev.ID,
 		Seq: ch.Next.Version, Event: event, From: state(prev), To: state(next), Actor: q.actor.ID, Person: q.actor.Person,
 		Note: q.note, Input: input, Time: q.now}
-	ch.Record.Facts, ch.Record.Prev = next.Attrs, head
+	ch.Record.Prev = head
+	if event != "$erase" { // its texts stay for good
+		ch.Record.Facts = next.Attrs
+	}
 	ch.Record.seal(link)
 	ch.Next.Head = ch.Record.Hash
 	return ch

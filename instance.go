@@ -42,7 +42,7 @@ type Last struct {
 // Transition is one committed row of an instance's history. Creation and facts
 // edits are rows too, with the events $create and $facts; an adopted row of the
 // application's table begins with $adopt; an instance moved by a new
-// definition has $move.
+// definition has $move; $erase says that texts of earlier rows were erased.
 type Transition struct {
 	ID       string `json:"id"` // unique; UUIDv7
 	Tenant   string `json:"tenant"`

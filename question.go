@@ -21,6 +21,8 @@ const (
 	opMenu    operation = "available"
 	opExplain operation = "explain"
 	opActor   operation = "actor"
+	opErase   operation = "erase"
+	opAudit   operation = "audit"
 )
 
 // question is one request, parsed once. Everything later (graph, policy,

@@ -148,6 +148,12 @@ type HistoryStore interface {
 	Attempts(ctx context.Context, tenant string, ref Ref, limit int) ([]Attempt, error)
 	// AttemptCounts are the exact counters of a tenant.
 	AttemptCounts(ctx context.Context, tenant string) ([]AttemptCount, error)
+	// Search returns the tenant's rows that q selects (by all but Outcome, Check
+	// and After), by machine, instance and seq, from after the given one, at most q.Limit.
+	Search(ctx context.Context, q AuditQuery, after Ref, seq int64) ([]Record, error)
+	// SearchAttempts returns kept attempts that q selects, oldest first, from
+	// after the given position; next is the position of the last, 0 at the end.
+	SearchAttempts(ctx context.Context, q AuditQuery, after int64) (list []Attempt, next int64, err error)
 	// Heads yields the head of every chain, and Chain every row of every chain,
 	// both in byte order of (tenant, machine, id), rows by seq; for verification.
 	Heads(ctx context.Context) iter.Seq2[Head, error]
@@ -224,11 +230,28 @@ type Commit struct {
 	// (ErrStale when it is so already, or not there). Only an [APIKeyStore] gets one.
 	APIKey *APIKey
 
+	// Erase removes texts of rows before this one, whose $erase it is. Such a
+	// commit needs no Revision and no Bound: no rules are applied, no state changes.
+	Erase *Erasure
+
 	// Idempotency completes a key, which must still be reserved under its Token:
 	// else ErrKeyUsed. That alone decides between two commits of one request, one
 	// of which was made after the other's lease had run out.
 	Idempotency *Idempotency
 	Outbox      []byte // message for later delivery, kept under the transition's id; nil for none
+}
+
+// Erasure is what a commit removes of the history of its instance or actor.
+type Erasure struct {
+	Rows     []ErasedRow // ascending by Seq
+	Attempts bool        // the instance's refused attempts
+}
+
+// ErasedRow loses note, input, facts and salt.
+type ErasedRow struct {
+	Seq     int64
+	ID      string // of the transition
+	Message []byte // takes the place of the row's message in the outbox, where that still is
 }
 
 // ActorCheck is what a decision saw of an actor. Version 0: it saw none, and

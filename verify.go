@@ -107,6 +107,7 @@ type verifier struct {
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
 	watchers []*watcher
+	erased   erasures
 }
 
 // guards asks a store that can tell what its database lacks of the guards
@@ -257,6 +258,9 @@ func (v *verifier) row(r *Record) error {
 	}
 	v.check(r, wantSeq, wantPrev)
 	v.last = r
+	if err := v.texts(r); err != nil {
+		return err
+	}
 	return v.passed(r)
 }
 
@@ -327,6 +331,7 @@ func (v *verifier) endChain() error {
 		return nil
 	}
 	v.last = nil
+	v.unnamed(r)
 	for v.head != nil && v.head.before(r) {
 		if err := v.headless(v.head); err != nil {
 			return err

@@ -100,6 +100,23 @@ func notesIn(folder string) ([]string, error) {
 	return names, err
 }
 
+// Notes are the signed notes of a folder, oldest first, unverified.
+func Notes(folder string) ([]string, error) {
+	names, err := notesIn(folder)
+	if err != nil {
+		return nil, err
+	}
+	notes := make([]string, len(names))
+	for i, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint: %w", err)
+		}
+		notes[i] = string(text)
+	}
+	return notes, nil
+}
+
 // escape keeps a folder's own characters from being a pattern.
 func escape(path string) string {
 	if os.PathSeparator == '\\' {

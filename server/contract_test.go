@@ -111,7 +111,7 @@ func common(t testing.TB, resp *http.Response) {
 }
 
 func init() { //nolint:gochecknoinits // the validator's registry of media types is global
-	for _, media := range []string{"text/html", "application/vnd.mermaid", "text/vnd.graphviz"} {
+	for _, media := range []string{"text/html", "application/vnd.mermaid", "text/vnd.graphviz", "text/csv", "application/x-ndjson"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.PlainBodyDecoder)
 	}
 }

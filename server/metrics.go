@@ -39,8 +39,8 @@ type Metrics struct {
 const other = "other"
 
 var (
-	opLabels    = []string{"fire", "create", "facts", "available", "explain", "read", "actor"}
-	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move"}
+	opLabels    = []string{"fire", "create", "facts", "available", "explain", "read", "actor", "erase", "audit"}
+	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move", "$erase"}
 	stageLabels = []interlock.Stage{"", interlock.StageIdentity, interlock.StageGraph, interlock.StageInput,
 		interlock.StagePolicy, interlock.StageConflict, interlock.StageUnavailable}
 	alarmLabels  = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half", "checkpoint_failed"}

@@ -40,6 +40,10 @@ type Config struct {
 	// CursorKey seals the cursors of pages; 32 bytes or more. nil: a random one,
 	// so that cursors end with the process. Servers behind one balancer need the same.
 	CursorKey []byte
+
+	// Checkpoints are the signed notes of history, oldest first, for GET
+	// /v1/audit/checkpoints; nil: there are none.
+	Checkpoints func(context.Context) ([]string, error)
 }
 
 // Check is one part that must work for the server to be ready. Its error is
@@ -61,6 +65,8 @@ type Server struct {
 	cursors  cipher.AEAD
 	document *document
 	engine   *gin.Engine
+
+	checkpoints func(context.Context) ([]string, error)
 
 	draining atomic.Bool
 	inFlight atomic.Int64
@@ -93,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		gate: cfg.Gate, identity: cfg.Identity, proxies: proxies, apiKeys: cfg.APIKeys, ready: cfg.Ready, metrics: cfg.Metrics,
-		log: cfg.Logger, cursors: cursors, document: doc,
+		log: cfg.Logger, cursors: cursors, document: doc, checkpoints: cfg.Checkpoints,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -150,5 +156,8 @@ func (s *Server) routes() *gin.Engine {
 		v1.POST("/keys", s.as(s.addKey))
 		v1.DELETE("/keys/:id", s.as(s.revokeKey))
 	}
+	v1.GET("/audit", s.as(s.audit))
+	v1.GET("/audit/checkpoints", s.as(s.listCheckpoints))
+	v1.POST("/audit/erasures", s.as(s.erase))
 	return e
 }

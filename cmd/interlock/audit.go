@@ -16,7 +16,7 @@ import (
 func (p *program) audit() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Prove that history is whole", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint())
+	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint(), p.auditExport(), p.auditErase())
 	return cmd
 }
 

@@ -132,3 +132,51 @@ func TestServeTakesCheckpoints(t *testing.T) {
 		require.Contains(t, errOut, want)
 	}
 }
+
+func TestAuditExportAndErase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.db")
+	store := "sqlite:" + path
+	code, _, errOut := exec(t, "replay", "--machine", permitYAML, "--policies", permitRego, "--log", permitLog, "--store", store)
+	require.Equal(t, 0, code, errOut)
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errOut := exec(t, append([]string{"audit"}, args...)...)
+		require.Equal(t, want, code, out+errOut)
+		return out + errOut
+	}
+	all := strings.Split(strings.TrimSpace(run(0, "export", "--store", store)), "\n")
+	var row struct{ Outcome, Machine, Instance, Actor string }
+	require.NoError(t, json.Unmarshal([]byte(all[0]), &row))
+	require.Equal(t, "committed", row.Outcome)
+	lines := strings.Split(strings.TrimSpace(run(0, "export", "--store", store, "--format", "csv")), "\r\n")
+	require.Len(t, lines, len(all)+1)
+	require.True(t, strings.HasPrefix(lines[0], `"outcome","time","machine",`), lines[0])
+	committed := strings.Count(run(0, "export", "--store", store, "--outcome", "committed"), "\n")
+	refused := strings.Count(run(0, "export", "--store", store, "--outcome", "refused"), "\n")
+	require.Equal(t, len(all), committed+refused)
+	require.Positive(t, refused)
+	one := strings.Count(run(0, "export", "--store", store, "--machine", row.Machine, "--id", row.Instance, "--outcome", "committed"), "\n")
+	require.Less(t, one, committed)
+	require.Empty(t, run(0, "export", "--store", store, "--until", "1970-01-01T00:00:00Z"))
+	run(2, "export", "--store", store, "--format", "xml")
+	run(2, "export", "--store", store, "--from", "yesterday")
+	run(2, "export", "--store", store, "--outcome", "maybe")
+
+	erase := []string{"erase", "--store", store, "--operator", "olga", "--machine", row.Machine, "--id"}
+	require.Contains(t, run(0, append(erase, row.Instance, "--reason", "case 1")...), "are erased")
+	require.Contains(t, run(0, append(erase, row.Instance, "--reason", "case 1")...), "nothing to erase")
+	run(1, append(erase, "none", "--reason", "case 1")...)
+	run(1, append(erase, row.Instance, "--reason", " ")...)
+	run(2, append(erase, row.Instance)...)
+	require.Contains(t, run(0, "verify", "--store", store), "intact")
+	last := run(0, "export", "--store", store, "--event", "$erase")
+	require.Equal(t, 1, strings.Count(last, "\n"))
+	require.Contains(t, last, `"actor":"olga"`)
+
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.Exec(`DELETE FROM interlock_texts WHERE (instance, seq) = (SELECT instance, seq FROM interlock_texts LIMIT 1)`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	require.Contains(t, run(1, "verify", "--store", store), "no erasure in its chain speaks of them")
+}

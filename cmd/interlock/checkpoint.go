@@ -132,6 +132,14 @@ type checkpoints struct {
 // mostUnposted bounds what is kept in memory for a receiver that is away.
 const mostUnposted = 100
 
+// notes reads what was written; nil where none are taken.
+func (c *checkpoints) notes() func(context.Context) ([]string, error) {
+	if c == nil {
+		return nil
+	}
+	return func(context.Context) ([]string, error) { return checkpoint.Notes(c.dir) }
+}
+
 // run takes one at the start and then at each interval. What fails is told and
 // tried again at the next.
 func (c *checkpoints) run(ctx context.Context, store interlock.Store, metrics *server.Metrics, log *slog.Logger) error {

@@ -186,7 +186,8 @@ func (s *service) run(ctx context.Context) (err error) {
 		ready = append(ready, server.Check{Name: "policy", Ask: source.Ready})
 		metrics.Abandoned(source.Leaked)
 	}
-	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey, Ready: ready})
+	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
+		Checkpoints: s.checkpoints.notes(), Ready: ready})
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,10 @@ func Check(c *interlock.Commit) error {
 	if (c.Instance == nil) == (c.Actor == nil) {
 		return errors.New("commit: want exactly one of Instance and Actor")
 	}
-	if c.Instance != nil && c.Revision.Machine == "" {
+	if c.Instance != nil && c.Revision.Machine == "" && c.Erase == nil {
 		return errors.New("commit: an instance changes under a revision: Revision.Machine is missing")
 	}
-	if c.Instance != nil && c.Revision.Machine != c.Instance.Next.Machine {
+	if c.Instance != nil && c.Revision.Machine != "" && c.Revision.Machine != c.Instance.Next.Machine {
 		return fmt.Errorf("commit: revision of machine %q for an instance of %q", c.Revision.Machine, c.Instance.Next.Machine)
 	}
 	if c.APIKey != nil && (c.Actor == nil || c.APIKey.Tenant != c.Actor.Next.Tenant) {
@@ -158,7 +158,10 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if err := s.applyAPIKey(ctx, tx, c.APIKey); err != nil {
 		return err
 	}
-	return s.appendRows(ctx, tx, c)
+	if err := s.appendRows(ctx, tx, c); err != nil {
+		return err
+	}
+	return s.erase(ctx, tx, c)
 }
 
 // stale is err, or what it means that no row was found.
@@ -233,7 +236,7 @@ func (s *Store) applyBound(ctx context.Context, tx Conn, c *interlock.Commit) er
 	switch {
 	case err != nil:
 		return err
-	case b == nil && c.Bound == nil:
+	case b == nil && c.Bound == nil, c.Bound == nil && c.Erase != nil:
 		return nil
 	case b == nil:
 		return fmt.Errorf("commit: Bound for machine %s, which isn't bound to a table", n.Machine)

@@ -37,6 +37,8 @@ type queries struct {
 	getKey, sweepKeys, history, chain                 string
 	instanceHeads, actorHeads, marks                  string
 	addAttempt, trimAttempts, attempts                string
+	eraseTexts, eraseMessage                          string
+	eraseAnswers, eraseAttempts                       string
 	addCount, counters                                string
 	epoch, revisions, revisionLock, retire, retireOne string
 	putRevision, statesInUse                          string
@@ -67,6 +69,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		getKey: x(getKeySQL), sweepKeys: x(sweepKeysSQL), history: x(historySQL), chain: x(chainSQL),
 		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL), marks: x(marksSQL),
 		addAttempt: x(addAttemptSQL), trimAttempts: x(trimAttemptsSQL), attempts: x(attemptsSQL),
+		eraseTexts: x(eraseTextsSQL), eraseMessage: x(eraseMessageSQL), eraseAnswers: x(eraseAnswersSQL), eraseAttempts: x(eraseAttemptsSQL),
 		addCount: x(addCountSQL), counters: x(countersSQL),
 		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL), retireOne: x(retireOneSQL),
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
