@@ -61,6 +61,9 @@ func (d *decider) decide(ctx context.Context) ruling {
 	if d.q.op == opRead && d.f.adopted() {
 		return d.no(nil)
 	}
+	if no := d.precondition(); no != nil {
+		return d.no(no)
+	}
 	if no := d.standing(); no != nil {
 		return d.no(no)
 	}
@@ -251,6 +254,9 @@ func (d *decider) choose(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 		return d.no(&Refusal{Stage: StagePolicy, Code: "denied", Message: fmt.Sprintf("you may not %s", event.Name), Reasons: chosen.reasons})
 	}
 	d.step(StagePolicy, true, "every condition holds", nil)
+	if no := d.demanded(); no != nil {
+		return d.no(no)
+	}
 	c := chosen.c
 	return ruling{event: event.Name, from: c.from, to: c.to, stay: c.stay, override: c.override}
 }

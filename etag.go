@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 )
 
 // ETag is the strong entity tag of an instance (RFC 9110, 8.8.3) that the gate
@@ -26,4 +27,43 @@ func etag(epoch string, i Instance, bound bool) string {
 		tag += "-" + hex.EncodeToString(sum[:4])
 	}
 	return `"` + tag + `"`
+}
+
+// namesVersion tells whether the request is for certain versions only.
+func (q *question) namesVersion() bool {
+	return len(q.ifMatch) > 0 && !slices.Contains(q.ifMatch, "*")
+}
+
+// precondition asks If-Match, by strong comparison, as soon as the actor is
+// known to see the instance: what was meant for another version isn't looked at
+// further. It is asked of the facts that the decision rests on, whose version and
+// head the commit then repeats, so nothing comes in between.
+func (d *decider) precondition() *Refusal {
+	if !d.q.namesVersion() || d.q.op != opFire && d.q.op != opFacts {
+		return nil
+	}
+	inst := d.f.inst
+	if inst.Version > 0 && len(inst.Head) >= 4 && slices.Contains(d.q.ifMatch, etag(d.f.epoch, *inst, d.f.isBound)) {
+		return nil
+	}
+	return &Refusal{Stage: StageConflict, Code: "precondition_failed", Instance: inst,
+		Message: fmt.Sprintf("it is not the version that If-Match names any more: it is %s now, version %d", inst.State, inst.Version)}
+}
+
+// demanded refuses what would be done without naming the version that it is
+// meant for, where the machine demands that. A dry run does nothing.
+func (d *decider) demanded() *Refusal {
+	if !d.f.m.IfMatch() || len(d.q.ifMatch) > 0 || d.q.dryRun && !d.q.rehearsal || d.q.op != opFire && d.q.op != opFacts {
+		return nil
+	}
+	return &Refusal{Stage: StageInput, Code: "precondition_required",
+		Message: "this machine demands If-Match: read the instance, and send the ETag of that answer as If-Match with the same request"}
+}
+
+// exists is what a creation is told whose id is taken.
+func (q *question) exists() *Refusal {
+	if q.mustBeNew {
+		return &Refusal{Stage: StageConflict, Code: "precondition_failed", Message: "an instance of this id exists, which If-None-Match rules out"}
+	}
+	return &Refusal{Stage: StageConflict, Code: "exists", Message: "an instance of this id exists"}
 }

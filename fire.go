@@ -56,7 +56,7 @@ func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Re
 	if no := q.withKey(req.IdempotencyKey, nil); no != nil {
 		return Result{}, no
 	}
-	q.dryRun = req.DryRun
+	q.dryRun, q.ifMatch = req.DryRun, req.IfMatch
 	q.named(req.RequestID)
 	return g.runOnce(ctx, q)
 }
@@ -69,7 +69,7 @@ func (g *Gate) askEvent(op operation, actor Actor, req Request) (*question, *Ref
 	if no := q.withKey(req.IdempotencyKey, req.Besides); no != nil {
 		return nil, no
 	}
-	q.dryRun = req.DryRun
+	q.dryRun, q.ifMatch = req.DryRun, req.IfMatch
 	q.named(req.RequestID)
 	return q, q.fill(req.Event, req.To, req.Note, req.Input)
 }
@@ -88,7 +88,7 @@ func (g *Gate) askCreate(actor Actor, req CreateRequest) (*question, *Refusal) {
 	if !ValidID(q.ref.ID) {
 		return nil, &Refusal{Stage: StageInput, Code: "id_invalid", Message: "an id must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"}
 	}
-	q.dryRun = req.DryRun
+	q.dryRun, q.mustBeNew = req.DryRun, req.IfNoneMatch
 	q.named(req.RequestID)
 	return q, q.fill("$create", "", req.Note, req.Facts)
 }
@@ -177,8 +177,8 @@ func (g *Gate) wouldBe(f *facts, q *question, r ruling) Result {
 // of state: what the caller asked for was asked of another state, and is not
 // asked again silently.
 func (g *Gate) moved(ctx context.Context, seen, f *facts, q *question) *Refusal {
-	if seen == nil || seen.inst == nil || q.op == opCreate {
-		return nil
+	if seen == nil || seen.inst == nil || q.op == opCreate || q.namesVersion() {
+		return nil // who names the version is told that it isn't the one any more
 	}
 	if f.inst != nil && f.inst.State == seen.inst.State {
 		return nil
@@ -197,7 +197,7 @@ func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err 
 	var no *Refusal
 	switch {
 	case errors.Is(err, ErrExists):
-		no = &Refusal{Stage: StageConflict, Code: "exists", Message: "an instance of this id exists"}
+		no = q.exists()
 	case errors.Is(err, ErrNoRow):
 		no = &Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row of this instance is gone"}
 	case errors.Is(err, ErrKeyUsed):

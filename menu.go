@@ -20,7 +20,7 @@ type Option struct {
 	Event       string          `json:"event"`
 	Title       string          `json:"title"`
 	Allowed     bool            `json:"allowed"` // any target is
-	Needs       []string        `json:"needs"`   // what only the caller can still give: note, input, to; never nil
+	Needs       []string        `json:"needs"`   // what only the caller can still give: note, input, to, if_match; never nil
 	To          []Target        `json:"to"`
 	Note        fsm.NoteMode    `json:"note"`
 	Override    bool            `json:"override"`
@@ -67,6 +67,8 @@ func (d *decider) option(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 		"note":  event.Note == fsm.NoteRequired,
 		"input": event.Input != nil && len(event.Input.Check(map[string]any{})) > 0,
 		"to":    several,
+
+		"if_match": d.f.m.IfMatch(),
 	}
 	meant := 0
 	for i := range edges {
@@ -86,7 +88,7 @@ func (d *decider) option(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 	if meant > 1 {
 		needs["to"] = true
 	}
-	for _, n := range []string{"note", "input", "to"} {
+	for _, n := range []string{"note", "input", "to", "if_match"} {
 		if o.Allowed && needs[n] {
 			o.Needs = append(o.Needs, n)
 		}
@@ -128,7 +130,7 @@ func (d *decider) create(ctx context.Context) ruling {
 		return r
 	}
 	if d.f.stored != nil {
-		return d.no(&Refusal{Stage: StageConflict, Code: "exists", Message: "an instance of this id exists"})
+		return d.no(q.exists())
 	}
 	if d.f.isBound && d.f.bound.State != initial.Name {
 		return d.no(&Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row is not in the initial state " + initial.Name})
@@ -161,6 +163,9 @@ func (d *decider) factsEdit(ctx context.Context) ruling {
 	}
 	if r := d.may(ctx, d.access("$facts", access, inst.State), "edit the facts"); r.refusal != nil {
 		return r
+	}
+	if no := d.demanded(); no != nil {
+		return d.no(no)
 	}
 	return ruling{event: "$facts", from: inst.State, to: inst.State, stay: true}
 }

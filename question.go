@@ -37,10 +37,12 @@ type question struct {
 	note      string
 	form      map[string]any // never nil; for $create and $facts the facts given
 	key       string         // idempotency
-	besides   []byte         // of the application's request, for the fingerprint
-	asked     Ref            // $create: as it was asked for, without the id that was made
-	id        string         // request id
-	tid       string         // the transition's id, if it comes to one
+	ifMatch   []string
+	mustBeNew bool   // $create: who finds one has failed a precondition
+	besides   []byte // of the application's request, for the fingerprint
+	asked     Ref    // $create: as it was asked for, without the id that was made
+	id        string // request id
+	tid       string // the transition's id, if it comes to one
 	dryRun    bool
 	rehearsal bool // a dry run before the transaction: not observed where it allows
 	trace     bool

@@ -39,9 +39,9 @@ type Reason struct {
 //
 //	identity     unauthenticated, actor_invalid, inactive, person_mismatch
 //	graph        not_found, unknown_event, illegal_event, undeclared_target, facts_locked
-//	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, key_reused
+//	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, key_reused, precondition_required
 //	policy       denied, vetoed, last_admin
-//	conflict     state_changed, exists, drift, key_in_progress
+//	conflict     state_changed, exists, drift, key_in_progress, precondition_failed
 //	unavailable  store_failed, policy_failed, state_unknown, revision_retired, outcome_unknown, busy
 type Refusal struct {
 	Stage       Stage

@@ -22,6 +22,12 @@ type Request struct {
 	// be the same.
 	Besides   []byte
 	RequestID string // for input.request.id; "" makes one
+
+	// IfMatch are the entity tags (see Gate.ETag) that the instance may have for
+	// the request to hold, or "*" for any; none: it isn't asked. Else it is refused,
+	// precondition_failed, and nothing is applied. A weak tag (W/"…") matches
+	// nothing (RFC 9110, 13.1.1). A machine with `if_match: required` demands one.
+	IfMatch []string
 }
 
 // Result is what a committed request left.
@@ -42,6 +48,10 @@ type CreateRequest struct {
 
 	IdempotencyKey string // see Request
 	Besides        []byte
+
+	// IfNoneMatch, as by If-None-Match: "*", makes of an id that is taken
+	// precondition_failed instead of exists.
+	IfNoneMatch bool
 }
 
 // FactsRequest asks for a change of facts.
@@ -53,7 +63,8 @@ type FactsRequest struct {
 	RequestID string
 	DryRun    bool
 
-	IdempotencyKey string // see Request
+	IdempotencyKey string   // see Request
+	IfMatch        []string // see Request
 }
 
 // ListRequest asks for the instances that the actor may read.

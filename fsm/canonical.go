@@ -76,6 +76,9 @@ func (c *compiler) canonical() object {
 			o.add(a.key, canonicalAccess(a.decl))
 		}
 	}
+	if decl.ifMatch {
+		o.add("if_match", "required")
+	}
 	o.addList("checks", sortedNames(decl.checks))
 	var states, events object
 	for _, s := range decl.states {

@@ -46,7 +46,7 @@ func TestRevisionSeesEveryChange(t *testing.T) {
 	seen := map[string]string{load(t, "everything").Revision(): "unchanged"}
 	for _, change := range [][2]string{
 		{"machine: everything", "machine: everything2"}, {"title: Every part", "title: Each part"}, {"order: 3", "order: 4"}, {"tags: [a, b]", "tags: [b, a]"},
-		{"initial: draft", "initial: open"}, {"lead: [member, guest]", "lead: [member]"}, {"auditor:\n", "auditor: [guest]\n"}, {"checks: [office_open]\nfacts", "checks: [office_shut]\nfacts"},
+		{"initial: draft", "initial: open"}, {"lead: [member, guest]", "lead: [member]"}, {"auditor:\n", "auditor: [guest]\n"}, {"checks: [office_open]\nfacts", "checks: [office_shut]\nfacts"}, {"if_match: required", "if_match: optional"},
 		{"minimum: 0", "minimum: 1"}, {"checks: [not_frozen]", "checks: []"}, {"states: {any: true, except: draft}", "states: {any: true}"}, {"limit: {type: integer}", "limit: {type: number}"},
 		{"create: {requires: [anyone]", "create: {requires: [guest]"}, {"read: {requires: [auditor, guest]}\n", ""}, {"explain: {requires: [auditor]}\n", ""},
 		{"  open: {title: Open, tags: [work]}\n  first_review: {entry: [complete]}\n", "  first_review: {entry: [complete]}\n  open: {title: Open, tags: [work]}\n"},

@@ -160,6 +160,7 @@ func (c *compiler) access() {
 		c.def.factsEdit.States = c.origins(a.states, func(s State) bool { return s.Final || s.Closed })
 	}
 	c.def.read = one(c.decl.read)
+	c.def.ifMatch = c.decl.ifMatch
 }
 
 // origins resolves `from`. A wildcard leaves out what skip says; it is sorted,

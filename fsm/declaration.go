@@ -13,6 +13,7 @@ type declaration struct {
 	create      *accessDecl
 	read        *accessDecl
 	explain     *accessDecl
+	ifMatch     bool // required
 	factsEdit   *accessDecl
 	factsSchema *node
 	attrsSchema *node
@@ -79,7 +80,7 @@ func (d *decoder) declare(root *node) *declaration {
 		return d.declareMetadataForm(root)
 	}
 	f, meta := d.fields(root, "a machine", true,
-		"machine", "initial", "roles", "facts", "attrs", "create", "read", "explain", "checks", "states", "events")
+		"machine", "initial", "roles", "facts", "attrs", "create", "read", "explain", "if_match", "checks", "states", "events")
 	if !d.require(root, f, "a machine", "machine", "initial", "states", "events") {
 		return nil
 	}
@@ -107,6 +108,7 @@ func (d *decoder) head(decl *declaration, f map[string]*node) {
 	}
 	decl.create = d.access(f["create"], "create")
 	decl.read = d.access(f["read"], "read")
+	decl.ifMatch = d.ifMatch(f["if_match"])
 	if n := f["facts"]; n != nil {
 		facts, _ := d.fields(n, "`facts`", false, "schema", "edit")
 		if d.require(n, facts, "`facts`", "schema") {
@@ -269,6 +271,16 @@ func (d *decoder) transition(n *node, v map[string]*node, what string) transitio
 		t.to = d.names(to, "to", true, d.stateRef)
 	}
 	return t
+}
+
+func (d *decoder) ifMatch(n *node) (required bool) {
+	if n == nil {
+		return false
+	}
+	if n.kind != stringNode || n.text != "required" && n.text != "optional" {
+		d.errorf(n.at, "type", "`if_match` is optional (the default) or required, not %s", n.describe())
+	}
+	return n.text == "required"
 }
 
 func (d *decoder) note(n *node) NoteMode {

@@ -160,6 +160,10 @@ func (m *Machine) Read() Access { return m.def.read }
 // Explain says who may see how a decision came about. Default: interlock:admin.
 func (m *Machine) Explain() Access { return m.def.explain }
 
+// IfMatch tells whether events and edits of facts must name the version that they
+// are meant for (If-Match over HTTP). Default: no.
+func (m *Machine) IfMatch() bool { return m.def.ifMatch }
+
 // FactsEdit says who may change facts, and in which states. Default: nobody.
 func (m *Machine) FactsEdit() Access { return m.def.factsEdit }
 
@@ -198,6 +202,7 @@ type definition struct {
 	roles, checks, grants       []string
 	create, read, explain       Access
 	factsEdit                   Access
+	ifMatch                     bool
 	facts, attrs                *Schema
 	findings                    []Finding
 	canonical                   json.RawMessage

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	metaformHead  = []string{"machine", "title", "initial", "create", "read", "facts", "attrs"}
+	metaformHead  = []string{"machine", "title", "initial", "create", "read", "facts", "attrs", "if_match"}
 	metaformMarks = []string{"can_transition_to", "requires_moderator", "is_final"}
 )
 

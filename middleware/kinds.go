@@ -53,7 +53,7 @@ var kinds = []kind{
 	{"key_in_progress", interlock.StageConflict, 409, "Being carried out", "A request with this idempotency key is being carried out; ask again, and its answer is yours."},
 	{"drift", interlock.StageConflict, 409, "State was changed outside the gate", "The application's table holds a state that history doesn't; nothing moves until that is mended."},
 
-	{"precondition_failed", "", 412, "Precondition failed", "The entity tag is not the current one."},
+	{"precondition_failed", interlock.StageConflict, 412, "Precondition failed", "What If-Match or If-None-Match asks for doesn't hold; nothing was changed. The answer's ETag, where there is one, is the current one."},
 	{codeTooLarge, "", 413, "Body too large", "The body is longer than this address takes."},
 	{codeMediaType, "", 415, "Unsupported media type", "The body must be application/json, without a content encoding."},
 
@@ -63,7 +63,7 @@ var kinds = []kind{
 	{"target_required", interlock.StageInput, 422, "Target required", "The event leads to several states; say which in to."},
 	{"facts_invalid", interlock.StageInput, 422, "Facts don't fit", "The facts don't fit the machine's schema; errors point at each one."},
 	{"key_reused", interlock.StageInput, 422, "Key used for something else", "The idempotency key belongs to another request."},
-	{"precondition_required", "", 428, "Precondition required", "This address demands If-Match."},
+	{"precondition_required", interlock.StageInput, 428, "Precondition required", "This machine demands If-Match: read the instance, look at it as it stands, and send the ETag of that answer as If-Match with the same request."},
 
 	{codeInternal, "", 500, "Internal error", "Something failed on the server; the log says what under the trace id."},
 	{codeMisconfigured, "", 500, "Route misconfigured", "The server mounts this route wrongly and therefore refuses it; the log says why."},
