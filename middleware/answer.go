@@ -43,6 +43,9 @@ func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Res
 	}
 	c.Header("Interlock-Transition", t.ID)
 	c.Header("Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
+	if tag := il.gate.ETag(res.Instance); tag != "" {
+		c.Header("ETag", tag)
+	}
 	status := http.StatusOK
 	if kind == created {
 		status = http.StatusCreated

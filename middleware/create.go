@@ -16,7 +16,7 @@ import (
 // Create makes an instance; the body is {"id"?, "facts"?, "note"?} or empty.
 // Where the path has the parameter of the id (Config.Param), that is the id and
 // the body has none; without either one is made. The answer is 201 with the
-// instance or what Config.Represent makes of it, and a Location where a GET of
+// instance or what Config.Represent makes of it, an ETag, and a Location where a GET of
 // it is declared in a [Group]. `?dry_run=true` only decides. A machine that is
 // bound to a table takes [CreateWith].
 func (il *Interlock) Create() gin.HandlerFunc {
@@ -76,9 +76,14 @@ func CreateWith[Tx, Body any](il *Interlock, handler func(context.Context, Tx, i
 // creation reads what is asked; other takes the members that aren't the gate's.
 func creation(il *Interlock, c *gin.Context, g *Group, other any) (interlock.CreateRequest, error) {
 	req := interlock.CreateRequest{Machine: g.machine, RequestID: traceID(c)}
-	if err := unconditional(c); err != nil {
+	cond, err := ReadConditions(c.Request)
+	if err == nil {
+		err = cond.OfCreation()
+	}
+	if err != nil {
 		return req, err
 	}
+	req.IfNoneMatch, req.IdempotencyKey = len(cond.IfNoneMatch) > 0, cond.IdempotencyKey
 	var ours struct {
 		ID    *string        `json:"id"`
 		Facts map[string]any `json:"facts"`
@@ -88,7 +93,7 @@ func creation(il *Interlock, c *gin.Context, g *Group, other any) (interlock.Cre
 	if id, inPath := c.Params.Get(il.cfg.Param); inPath {
 		ours.ID, names = &id, names[1:]
 	}
-	if err := decodeParts(c, names, &ours, other); err != nil {
+	if req.Besides, err = decodeParts(c, names, &ours, other); err != nil {
 		return req, err
 	}
 	if ours.ID != nil {
@@ -101,11 +106,12 @@ func creation(il *Interlock, c *gin.Context, g *Group, other any) (interlock.Cre
 	return req, nil
 }
 
-// decodeParts reads the members of these names into v and all others into other.
-func decodeParts(c *gin.Context, names []string, v, other any) error {
+// decodeParts reads the members of these names into v and all others into other,
+// which it returns, too, by the order of their names.
+func decodeParts(c *gin.Context, names []string, v, other any) (besides []byte, err error) {
 	var rest map[string]jsontext.Value
 	if err := decode(c, &rest, true); err != nil {
-		return err
+		return nil, err
 	}
 	part := map[string]jsontext.Value{}
 	for _, name := range names {
@@ -121,15 +127,15 @@ func decodeParts(c *gin.Context, names []string, v, other any) error {
 		members map[string]jsontext.Value
 		into    any
 	}{{part, v}, {rest, other}} {
-		raw, err := json.Marshal(p.members)
+		besides, err = json.Marshal(p.members, json.Deterministic(true))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := json.Unmarshal(raw, p.into, strict); err != nil {
-			return misfit(err)
+		if err := json.Unmarshal(besides, p.into, strict); err != nil {
+			return nil, misfit(err)
 		}
 	}
-	return nil
+	return besides, nil
 }
 
 // created says where the instance is, if it can be read there.

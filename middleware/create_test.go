@@ -79,9 +79,14 @@ func TestCreateRefuses(t *testing.T) {
 			is(t, a.ask(test.method, test.path, test.user, test.body), test.status, test.code)
 		})
 	}
+	for _, header := range []string{"If-Match", "If-None-Match"} {
+		w := a.ask("POST", "/docs", "ann writer", `{"id":"d9"}`, header, `"x"`)
+		assert.Contains(t, is(t, w, 400, "malformed")["detail"], "If-None-Match")
+	}
 	w := a.ask("POST", "/docs", "ann writer", `{"id":"d9"}`, "If-None-Match", "*")
-	assert.Contains(t, is(t, w, 400, "malformed")["detail"], "If-None-Match")
-	is(t, a.ask("POST", "/docs", "ann writer", `{"id":"d9"}`), 201, "")
+	is(t, w, 201, "")
+	assert.NotEmpty(t, w.Header().Get("ETag"))
+	is(t, a.ask("POST", "/docs", "ann writer", `{"id":"d9"}`, "If-None-Match", "*"), 412, "precondition_failed")
 	p := is(t, a.ask("POST", "/docs", "ann writer", `{"facts":[]}`), 400, "malformed")
 	assert.Equal(t, "/facts", p["errors"].([]any)[0].(map[string]any)["pointer"])
 }

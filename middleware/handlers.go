@@ -16,7 +16,8 @@ import (
 // and answers after the commit. `?dry_run=true` only decides. It never walks
 // around the side effects of a [Do]: an event that a Do of the same machine does
 // by name is refused, 409 other_route, with the route where it is done; beside a
-// Do of all events Fire is an error of [Interlock.Validate].
+// Do of all events Fire is an error of [Interlock.Validate]. If-Match and
+// Idempotency-Key hold as [ReadConditions] reads them; the answer has an ETag.
 func (il *Interlock) Fire() gin.HandlerFunc {
 	return il.FireEvent("")
 }
@@ -95,7 +96,8 @@ func (il *Interlock) Ungated(why string) gin.HandlerFunc {
 }
 
 // Available answers with the menu, {"events": […]}; `?denied=false` leaves out
-// what is denied.
+// what is denied. The header Interlock-ETag is the instance's entity tag, for
+// If-Match; the menu itself has none, since it changes with roles and rules, too.
 func (il *Interlock) Available() gin.HandlerFunc {
 	return il.handler(spec{kind: reads}, func(c *gin.Context, g *Group, actor interlock.Actor) {
 		ref, err := il.ref(c, g)
@@ -110,6 +112,9 @@ func (il *Interlock) Available() gin.HandlerFunc {
 		if err != nil {
 			WriteProblem(c, err)
 			return
+		}
+		if tag := il.gate.ETag(menu.Instance); tag != "" {
+			c.Header("Interlock-ETag", tag)
 		}
 		if !denied {
 			menu.Options = allowed(menu.Options)
@@ -177,19 +182,6 @@ func badID() error {
 	}
 }
 
-// conditions would have to hold in the commit, which doesn't know them: who
-// sends one must not believe that it did.
-var conditions = []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "Idempotency-Key"}
-
-func unconditional(c *gin.Context) error {
-	for _, name := range conditions {
-		if len(c.Request.Header.Values(name)) > 0 {
-			return &Problem{Code: codeMalformed, Detail: name + " is not supported here, and would not hold."}
-		}
-	}
-	return nil
-}
-
 // request reads what is asked of a handler that fires.
 func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Request, error) {
 	ref, err := il.ref(c, g)
@@ -197,9 +189,14 @@ func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Reques
 		return interlock.Request{}, err
 	}
 	req := interlock.Request{Machine: ref.Machine, ID: ref.ID, Event: s.event, RequestID: traceID(c)}
-	if err = unconditional(c); err != nil {
+	cond, err := ReadConditions(c.Request)
+	if err == nil {
+		err = cond.OfEvent()
+	}
+	if err != nil {
 		return req, err
 	}
+	req.IfMatch, req.IdempotencyKey = cond.IfMatch, cond.IdempotencyKey
 	if req.DryRun, err = flag(c, "dry_run", false); err != nil {
 		return req, err
 	}

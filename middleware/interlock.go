@@ -73,6 +73,9 @@ func New(gate *interlock.Gate, cfg Config) *Interlock {
 		il.cfg.Param = "id"
 	}
 	il.settings = &settings{problemBase: cfg.ProblemBase, maxBody: cfg.MaxBody, logger: cfg.Logger, errorHandler: cfg.ErrorHandler}
+	if gate != nil {
+		il.settings.etag = gate.ETag
+	}
 	if cfg.ProblemBase == "" {
 		il.settings.problemBase = defaultBase
 	}

@@ -101,6 +101,14 @@ func WriteProblem(c *gin.Context, err error) {
 			h.Set("Retry-After", "1")
 		}
 	}
+	if p.Code == "key_in_progress" && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", "1")
+	}
+	if r != nil && r.Stage == interlock.StageConflict && r.Instance != nil && s.etag != nil {
+		if tag := s.etag(*r.Instance); tag != "" {
+			h.Set("ETag", tag) // what it has become, for who may read it
+		}
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	body, contentType := any(p), "application/problem+json"

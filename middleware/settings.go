@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/interlock-go/interlock"
 )
 
 const (
@@ -19,7 +21,8 @@ const (
 type settings struct {
 	problemBase  string
 	maxBody      int64
-	logger       *slog.Logger // nil: slog.Default() at the time
+	logger       *slog.Logger                    // nil: slog.Default() at the time
+	etag         func(interlock.Instance) string // nil: no gate
 	errorHandler func(*gin.Context, *Problem, error) any
 }
 

@@ -30,6 +30,9 @@ func (s *Server) listEvents(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
+	if tag := s.gate.ETag(found.Instance); tag != "" {
+		c.Header("Interlock-ETag", tag)
+	}
 	return answer(c, http.StatusOK, gin.H{"events": menu(found.Options, denied)})
 }
 
@@ -43,6 +46,13 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 		return err
 	}
 	ref, err := s.instance(c)
+	if err != nil {
+		return err
+	}
+	cond, err := middleware.ReadConditions(c.Request)
+	if err == nil {
+		err = cond.OfEvent()
+	}
 	if err != nil {
 		return err
 	}
@@ -60,12 +70,12 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 	}
 	result, err := s.gate.Fire(c.Request.Context(), actor, interlock.Request{
 		Machine: ref.Machine, ID: ref.ID, Event: in.Event, To: in.To, Note: in.Note, Input: in.Input,
-		DryRun: dryRun, RequestID: asked(c),
+		DryRun: dryRun, RequestID: asked(c), IfMatch: cond.IfMatch, IdempotencyKey: cond.IdempotencyKey,
 	})
 	if err != nil {
 		return err
 	}
-	return committed(c, http.StatusOK, result, dryRun)
+	return s.committed(c, http.StatusOK, result, dryRun)
 }
 
 type availableJSON struct {

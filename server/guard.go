@@ -156,7 +156,7 @@ func (s *Server) admit(c *gin.Context) {
 		return
 	}
 	if route != "" {
-		if err := plain(c.Request); err != nil {
+		if err := plain(c.Request, route); err != nil {
 			middleware.WriteProblem(c, err)
 			return
 		}

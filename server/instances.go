@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/middleware"
 )
 
 func (s *Server) listInstances(c *gin.Context, actor interlock.Actor) error {
@@ -78,7 +80,15 @@ func (s *Server) createInstance(c *gin.Context, actor interlock.Actor) error {
 	if err := body(c, &in, false); err != nil {
 		return err
 	}
-	req := interlock.CreateRequest{Machine: m.Name(), Facts: in.Facts, Note: in.Note, RequestID: asked(c)}
+	cond, err := middleware.ReadConditions(c.Request)
+	if err == nil {
+		err = cond.OfCreation()
+	}
+	if err != nil {
+		return err
+	}
+	req := interlock.CreateRequest{Machine: m.Name(), Facts: in.Facts, Note: in.Note, RequestID: asked(c),
+		IfNoneMatch: len(cond.IfNoneMatch) > 0, IdempotencyKey: cond.IdempotencyKey}
 	if in.ID != nil {
 		if req.ID = *in.ID; !interlock.ValidID(req.ID) {
 			return badID("/id")
@@ -89,7 +99,7 @@ func (s *Server) createInstance(c *gin.Context, actor interlock.Actor) error {
 		return err
 	}
 	c.Header("Location", "/v1/machines/"+url.PathEscape(m.Slug())+"/instances/"+url.PathEscape(result.Instance.ID))
-	return committed(c, http.StatusCreated, result, false)
+	return s.committed(c, http.StatusCreated, result, false)
 }
 
 func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
@@ -118,8 +128,26 @@ func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	if tag := etag(found); tag != "" {
+	return s.tagged(c, found)
+}
+
+// tagged answers an instance unless it is the one that the caller has, or isn't
+// the one that the caller means (RFC 9110, 13.2.2: If-Match goes first).
+func (s *Server) tagged(c *gin.Context, found interlock.Instance) error {
+	tag := s.gate.ETag(found)
+	if tag != "" {
 		c.Header("ETag", tag)
+	}
+	cond, err := middleware.ReadConditions(c.Request)
+	switch {
+	case err != nil:
+		return err
+	case len(cond.IfMatch) > 0 && !slices.Contains(cond.IfMatch, "*") && (tag == "" || !slices.Contains(cond.IfMatch, tag)):
+		return &middleware.Problem{Code: "precondition_failed", Stage: interlock.StageConflict}
+	case cond.Unchanged(tag):
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return nil
 	}
 	return answer(c, http.StatusOK, represent(found))
 }
@@ -132,17 +160,24 @@ func (s *Server) editFacts(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
+	cond, err := middleware.ReadConditions(c.Request)
+	if err == nil {
+		err = cond.OfEvent()
+	}
+	if err != nil {
+		return err
+	}
 	var patch map[string]any
 	if err := body(c, &patch, true); err != nil {
 		return err
 	}
 	result, err := s.gate.EditFacts(c.Request.Context(), actor, interlock.FactsRequest{
-		Machine: ref.Machine, ID: ref.ID, Patch: patch, RequestID: asked(c),
+		Machine: ref.Machine, ID: ref.ID, Patch: patch, RequestID: asked(c), IfMatch: cond.IfMatch, IdempotencyKey: cond.IdempotencyKey,
 	})
 	if err != nil {
 		return inPatch(err)
 	}
-	return committed(c, http.StatusOK, result, false)
+	return s.committed(c, http.StatusOK, result, false)
 }
 
 // inPatch turns the gate's pointers, which begin at the instance, into those of

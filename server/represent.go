@@ -40,14 +40,6 @@ func represent(i interlock.Instance) instanceJSON {
 	}
 }
 
-// etag names the newest commit: the head covers the store's epoch and all rows before.
-func etag(i interlock.Instance) string {
-	if len(i.Head) < 4 {
-		return ""
-	}
-	return fmt.Sprintf(`"%d-%s"`, i.Version, hex.EncodeToString(i.Head[:4]))
-}
-
 type optionJSON struct {
 	Event       string          `json:"event"`
 	Title       string          `json:"title"`
@@ -216,13 +208,13 @@ func answer(c *gin.Context, status int, v any) error {
 }
 
 // committed answers a write with the representation that GET returns.
-func committed(c *gin.Context, status int, r interlock.Result, dryRun bool) error {
+func (s *Server) committed(c *gin.Context, status int, r interlock.Result, dryRun bool) error {
 	h := c.Writer.Header()
 	h.Set("Interlock-Revision", r.Transition.Revision)
 	if !dryRun {
 		h.Set("Interlock-Transition", r.Transition.ID)
 		h.Set("Interlock-Sequence", strconv.FormatInt(r.Transition.Seq, 10))
-		if tag := etag(r.Instance); tag != "" {
+		if tag := s.gate.ETag(r.Instance); tag != "" {
 			h.Set("ETag", tag)
 		}
 	}

@@ -46,9 +46,16 @@ func (s *Server) open(handle func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
+// conditional are the writes that keep conditions and idempotency keys.
+var conditional = map[string]bool{
+	"POST /v1/machines/:machine/instances":            true,
+	"POST /v1/machines/:machine/instances/:id/events": true,
+	"PATCH /v1/machines/:machine/instances/:id/facts": true,
+}
+
 // plain refuses what would be read in two ways, and conditions that would not be kept.
-func plain(r *http.Request) error {
-	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding"} {
+func plain(r *http.Request, route string) error {
+	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "Idempotency-Key"} {
 		if len(r.Header.Values(name)) > 1 {
 			return malformed("The header %s stands there more than once.", name)
 		}
@@ -58,12 +65,12 @@ func plain(r *http.Request) error {
 			return malformed("This address takes no body with %s.", r.Method)
 		}
 	}
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet || conditional[r.Method+" "+route] {
 		return nil
 	}
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "Idempotency-Key"} {
 		if len(r.Header.Values(name)) > 0 {
-			return malformed("%s is not supported; the request was not carried out, because it would not have been kept.", name)
+			return malformed("%s is not supported here; the request was not carried out, because it would not have been kept.", name)
 		}
 	}
 	return nil
