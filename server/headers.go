@@ -85,7 +85,7 @@ func (h *headerIdentity) peers() error {
 		uid, err := strconv.ParseUint(value, 10, 32)
 		switch {
 		case kind == "uid" && err == nil && !knowsPeers:
-			return fmt.Errorf("peer %q: this system doesn't tell the user behind a Unix socket; use name:", peer)
+			return fmt.Errorf("peer %q: this system doesn't tell the user behind a Unix socket, so name: is all there is", peer)
 		case kind == "uid" && err == nil:
 			h.uids = append(h.uids, uint32(uid))
 		case kind == "name" && value != "" && !strings.ContainsAny(value, "* "):

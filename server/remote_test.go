@@ -82,6 +82,7 @@ func has(k *keys, kid string) bool {
 func TestAVanishedKeyIsRefusedAtTheNextRefresh(t *testing.T) {
 	p := &publisher{body: octets("a", "b")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		before, err := k.current()
 		require.NoError(t, err)
 		p.says(octets("b", "c"), nil)
@@ -108,6 +109,7 @@ func TestCacheControlIsHonouredWithinBounds(t *testing.T) {
 	}{{0, 12, 14}, {time.Hour, 12, 14}, {time.Minute, 60, 67}, {minInterval, 120, 134}} {
 		p := &publisher{body: octets("a"), maxAge: c.maxAge}
 		remotely(t, p, func(t *testing.T, _ *keys) {
+			t.Helper()
 			time.Sleep(maxInterval) // the first wait is the default's
 			synctest.Wait()
 			p.counted()
@@ -131,6 +133,7 @@ func TestCacheControlIsHonouredWithinBounds(t *testing.T) {
 func TestAFloodOfUnknownKids(t *testing.T) {
 	p := &publisher{body: octets("a")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		time.Sleep(cooldown)
 		synctest.Wait()
 		p.counted()

@@ -27,7 +27,7 @@ func (s secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // GoString, LogValue and MarshalText are String, too.
 func (s secret) GoString() string             { return s.String() }
 func (s secret) LogValue() slog.Value         { return slog.StringValue(s.String()) }
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding.TextMarshaler's signature
 
 // parts are the texts in it that must not be seen: for a URL, its password
 // alone and as it is written there.
