@@ -17,6 +17,7 @@ import (
 
 // Full: the file of the history can't grow, as on a disk without room.
 func postgresFull(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	p.prove("postgres/full", 900, p.failing("ENOSPC"))
 }
@@ -56,6 +57,7 @@ func (p *pgWorld) failing(errno string) fault {
 // ReadOnly: the server comes back as a standby, which reads and doesn't write, and
 // is promoted later: a failover under load.
 func postgresReadOnly(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	ledger := p.prove("postgres/read-only", 900, fault{
 		begin: func() error {

@@ -135,6 +135,7 @@ func TestPostgres(t *testing.T) {
 }
 
 func postgresStalled(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	p.prove("postgres/stalled", 60, fault{calm(p.server.Stall), calm(p.server.Resume)})
 }
@@ -142,6 +143,7 @@ func postgresStalled(t *testing.T, server *testservice.PostgresServer) {
 // Restarted as after a crash: every connection is gone, and what was committed is
 // read back from the write-ahead log.
 func postgresRestarted(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	p.prove("postgres/restarted", 900, fault{begin: func() error {
 		for range prove.Size(0, 4) {
@@ -156,6 +158,7 @@ func postgresRestarted(t *testing.T, server *testservice.PostgresServer) {
 // Reset: the connection is cut after some bytes of what the server answers, in
 // the middle of transactions and of their end.
 func postgresReset(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	var x *toxic
 	p := newPostgresWorld(t, server, func(addr string) string {
 		x = newToxic(t, addr)
@@ -166,6 +169,7 @@ func postgresReset(t *testing.T, server *testservice.PostgresServer) {
 
 // Terminated: an administrator ends the gate's connections while they work.
 func postgresTerminated(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	p.prove("postgres/terminated", 900, repeated(func() error {
 		return p.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -176,6 +180,7 @@ func postgresTerminated(t *testing.T, server *testservice.PostgresServer) {
 
 // Exhausted: others hold every connection of the pool. Health and metrics need none.
 func postgresPoolExhausted(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	var held []*pgxpool.Conn
 	p.prove("postgres/exhausted", 60, fault{
@@ -210,6 +215,7 @@ func postgresPoolExhausted(t *testing.T, server *testservice.PostgresServer) {
 // Locked: somebody else holds the rows of the instances for longer than a commit
 // waits.
 func postgresLocked(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	var tx *sql.Tx
 	p.prove("postgres/locked", 60, fault{
@@ -228,6 +234,7 @@ func postgresLocked(t *testing.T, server *testservice.PostgresServer) {
 // Deadlocked: somebody else locks in the other order, instance before actor. The
 // database ends one of the two.
 func postgresDeadlocked(t *testing.T, server *testservice.PostgresServer) {
+	t.Helper()
 	p := newPostgresWorld(t, server, nil)
 	require.NoError(t, p.exec(`ALTER SYSTEM SET deadlock_timeout = '20ms'`))
 	require.NoError(t, p.exec(`SELECT pg_reload_conf()`))
