@@ -73,7 +73,7 @@ func hasty(c *interlock.Config) { c.CommitTimeout, c.ReadTimeout = time.Second, 
 // unavailable, and everything goes on by itself afterwards.
 func (p *pgWorld) prove(claim string, requests int, f fault) *load.Ledger {
 	p.t.Helper()
-	full := 1500
+	full := 800
 	pl := plan(20, full, f)
 	pl.Requests[load.During] = prove.Size(requests/15, requests)
 	pl.AtLeast[load.During] = time.Duration(prove.Size(0, int(1500*time.Millisecond))) // longer than the gate waits

@@ -80,8 +80,8 @@ func newRedisWorld(t *testing.T, way redisWay) *redisWorld {
 // does, nothing may be unavailable.
 func (r *redisWorld) prove(claim string, terms load.Terms, f fault) *load.Ledger {
 	r.t.Helper()
-	n := prove.Size(20, 700)
-	p := plan(20, 700, f)
+	n := prove.Size(20, 500)
+	p := plan(20, 500, f)
 	p.AtLeast = [3]time.Duration{0, time.Duration(prove.Size(int(cacheTTL)/4, int(2*time.Second))), 0}
 	ledger, err := load.Run(r.world.URL, p)
 	require.NoError(r.t, err)
