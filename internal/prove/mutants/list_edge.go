@@ -27,7 +27,7 @@ func ruling() []mutant {
 	caps.Builtins = append`, "TestCapabilities"),
 		engine("package's place", "rules can't stand where somebody else's belong", "policies/modules.go",
 			`		case !ok:
-			ds.at(`, `		case false:
+			ds.at(`, `		case !ok && kind == "-":
 			ds.at(`, "TestDiagnostics"),
 		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
 			`limit: maxInputBytes}
@@ -58,7 +58,7 @@ func incoming() []mutant {
 		body("trailing data", "nothing stands after the object", `len(bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n")) > 0:`, `false:`, "TestDecodeRefuses"),
 		body("depth of a body", "a body is at most 32 deep", `case dec.StackDepth() > maxDepth:`, `case false:`, "TestDecodeRefuses"),
 		body("size of a body", "a body is at most 64 KiB", `limit := settingsOf(c).maxBody`, `limit := settingsOf(c).maxBody << 10`, "TestDecodeRefuses"),
-		body("encoded bodies", "a compressed body is refused", `if len(h.Values("Content-Encoding")) > 0 {`, `if false {`, "TestDecodeMediaTypes"),
+		body("encoded bodies", "a compressed body is refused", `if len(h.Values("Content-Encoding")) > 0 {`, `if false {`, "TestDecodeRefuses"),
 		served("ambiguous paths", "a path that could be read in two ways is refused before routing", guard,
 			`	if why := badPath(r); why != "" {`, `	if why := badPath(r); why == "never" {`),
 		served("repeated credentials", "two Authorization headers are refused", "server/request.go",
