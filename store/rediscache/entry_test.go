@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,8 @@ import (
 	"github.com/interlock-go/interlock"
 )
 
-// FuzzName: different tuples have different names, whatever is in them.
+// FuzzName: different tuples have different names, whatever is in them: from a
+// name the tuple can be read back.
 func FuzzName(f *testing.F) {
 	f.Add("e", "actor", "a:b", "", "c", "e", "actor", "a", "", "b:c")
 	f.Add("e", "instance", "t", "m", "1", "e", "instance", "t", "m1:", "")
@@ -24,7 +26,30 @@ func FuzzName(f *testing.F) {
 		if (c.name(e1, a) == c.name(e2, b)) != same {
 			t.Fatalf("%q %+v and %q %+v: %q", e1, a, e2, b, c.name(e1, a))
 		}
+		for _, authenticated := range []string{"", "secret"} {
+			c := &Cache{cfg: Config{Prefix: "p:", Key: []byte(authenticated)}}
+			epoch, key, mac := tupleOf(t, c.name(e1, a))
+			if epoch != e1 || key != a || mac != (authenticated != "") {
+				t.Fatalf("%q %+v reads back as %q %+v, authenticated %v", e1, a, epoch, key, mac)
+			}
+		}
 	})
+}
+
+// tupleOf reads a name of the prefix p: back.
+func tupleOf(t *testing.T, name string) (epoch string, key interlock.CacheKey, authenticated bool) {
+	t.Helper()
+	rest, ok := strings.CutPrefix(name, "p:")
+	require.True(t, ok, name)
+	rest, authenticated = strings.CutPrefix(rest, "mac:")
+	for _, part := range []*string{&epoch, &key.Kind, &key.Tenant, &key.Machine, &key.ID} {
+		length, after, ok := strings.Cut(rest, ":")
+		n, err := strconv.Atoi(length)
+		require.True(t, ok && err == nil && n <= len(after), name)
+		*part, rest = after[:n], after[n:]
+	}
+	require.Empty(t, rest, name)
+	return epoch, key, authenticated
 }
 
 // FuzzOpen: no value makes open panic, and none is taken for another key's.
