@@ -31,6 +31,7 @@ var Claims = map[string]string{
 	"rapid/cache":                 "behind a cache that answers anything earlier, foreign or forged, each request is decided as without a cache (steps)",
 	"rapid/gate":                  "the gate decides each request as a naive model of the machine does, for the same reasons, and stores what the model holds (steps)",
 	"rapid/graph":                 "on random machines, events lead where reading the definition line by line says (steps)",
+	"rapid/idempotency":           "under a key a request applies once, whatever comes between (steps)",
 	"rapid/roles":                 "who may change roles, and what a role then opens, is as in a naive model (steps)",
 	"redecided":                   "rows of history that somebody else's code, graph and rules find legal and allowed, by the roles in force then",
 	"redis/down":                  "requests while Redis is killed under load, and started again: right answers, none unavailable",
