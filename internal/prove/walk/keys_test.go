@@ -19,6 +19,11 @@ import (
 // frail is a store whose gate may die, or be so slow that its lease runs out.
 type frail struct {
 	*sqlite.Store
+	fault
+}
+
+// fault is what happens to the next request.
+type fault struct {
 	lapse bool   // leases run out at once
 	dies  bool   // the gate hears nothing after it has reserved a key
 	thief string // somebody takes the key over, under this token, before the next commit
@@ -85,9 +90,9 @@ func (c *counter) ask(rt *rapid.T) {
 	req := rapid.SampledFrom(keyed).Draw(rt, "request")
 	req.Machine, req.ID = "paper", rapid.SampledFrom([]string{"1", "2"}).Draw(rt, "id")
 	req.IdempotencyKey = rapid.SampledFrom([]string{"", "k1", "k1", "k2"}).Draw(rt, "key")
-	fault := rapid.SampledFrom([]string{"", "", "", "", "dies", "dies and its lease ends", "is too slow"}).Draw(rt, "the gate")
-	*c.store = frail{Store: c.store.Store, dies: fault == "dies" || fault == "dies and its lease ends", lapse: fault == "dies and its lease ends" || fault == "is too slow"}
-	if fault == "is too slow" {
+	what := rapid.SampledFrom([]string{"", "", "", "", "dies", "dies and its lease ends", "is too slow"}).Draw(rt, "the gate")
+	c.store.fault = fault{dies: what == "dies" || what == "dies and its lease ends", lapse: what == "dies and its lease ends" || what == "is too slow"}
+	if what == "is too slow" {
 		c.store.thief = "thief"
 	}
 	res, err := c.desk.gate.Fire(rt.Context(), c.desk.as(who), req)
@@ -151,7 +156,7 @@ func TestKeysWalkAsTheModel(t *testing.T) {
 	st := &frail{Store: memory(t)}
 	g := gate(t, st, func(c *interlock.Config) { c.Now = func() time.Time { return now } })
 	walks(t, "rapid/idempotency", 4_000, func(rt *rapid.T, steps *atomic.Int64) {
-		*st = frail{Store: st.Store}
+		st.fault = fault{}
 		c := &counter{desk: desk{gate: g, tenant: tenant(), papers: map[string]*paper{}}, store: st, now: &now, keys: map[string]*used{}}
 		for _, id := range []string{"1", "2"} {
 			want, p := newPaper(staff[0], 5)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -63,7 +64,8 @@ func gate(t *testing.T, st interlock.Store, change func(*interlock.Config)) *int
 	t.Helper()
 	m, err := fsm.Parse("paper.yaml", []byte(paperYAML))
 	require.NoError(t, err)
-	cfg := interlock.Config{Machines: []*fsm.Machine{m}, Policy: rules{}, Store: st, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), KeepAttempts: 1}
+	cfg := interlock.Config{Machines: []*fsm.Machine{m}, Policy: rules{}, Store: st, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), KeepAttempts: 1,
+		PolicyTimeout: time.Minute, CommitTimeout: time.Minute, DecisionAge: time.Minute} // no walk is about these, and machines can be slow
 	if change != nil {
 		change(&cfg)
 	}
