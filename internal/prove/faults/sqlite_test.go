@@ -34,12 +34,12 @@ func newSQLiteWorld(t *testing.T) *sqliteWorld {
 func (s *sqliteWorld) prove(claim string, f fault) *load.Ledger {
 	s.t.Helper()
 	pl := plan(20, 800, f)
-	pl.Requests[load.During] = prove.Size(12, 600)
+	pl.Requests[load.During] = prove.Size(12, 150)
 	pl.Felt = true
 	ledger, err := load.Run(s.world.URL, pl)
 	require.NoError(s.t, err)
 	recovers(s.t, ledger)
-	record(s.t, claim, 2*800+600, ledger, s.world, load.Terms{Unavailable: true})
+	record(s.t, claim, 2*800+150, ledger, s.world, load.Terms{Unavailable: true})
 	return ledger
 }
 
