@@ -28,7 +28,8 @@ type machine struct {
 }
 
 // Activate replaces machines and rules in one step: calls that have begun finish
-// with what they began with. On an error nothing has changed for decisions. nil
+// with what they began with, unless they have to be decided again. When it has
+// returned nil, nothing commits any more on rules that it retired. On an error nothing has changed for decisions. nil
 // machines keeps the machines. moves maps, by machine, states that the new
 // definition lacks to states that it has; every instance there is moved, with a
 // row of history ($move), and enters nobody.
@@ -49,6 +50,7 @@ func (g *Gate) Activate(ctx context.Context, machines []*fsm.Machine, policy Pol
 		}
 	}
 	g.policy = policy
+	g.watch.rules.Store(nil)
 	g.snap.Store(next)
 	return nil
 }

@@ -264,7 +264,10 @@ func (g *Gate) change(ctx context.Context, by Actor, id, event string, input map
 		case errors.Is(err, ErrLastAdmin):
 			no = &Refusal{Stage: StagePolicy, Code: "last_admin", Message: "this would leave the tenant without an administrator"}
 		case !errors.As(err, &no):
-			no = unavailable("store_failed", "the store did not commit; the old still holds", err)
+			no = unavailable("store_failed", "the store did not commit", err)
+		}
+		if no.Code == "store_failed" {
+			no = unavailable("store_failed", "nothing was changed: "+no.Message+", and what was granted still holds", no.Cause)
 		}
 		_, err = g.refuse(ctx, q, nil, look, no)
 		return ActorRecord{}, err
@@ -325,5 +328,6 @@ func (g *Gate) floor(ctx context.Context, epoch string, key CacheKey, version in
 	defer cancel()
 	if err := g.cfg.Cache.Floor(ctx, epoch, []CacheEntry{{Key: key, Version: version}}); err != nil {
 		g.log.WarnContext(ctx, "interlock: cached facts could not be dropped; menus may show the old until they expire", "error", err)
+		g.observe(ctx, Observation{Op: "alarm", Alarm: "cache_not_dropped"})
 	}
 }

@@ -69,6 +69,12 @@ func (c *memoryCache) freeze(on bool) {
 	c.frozen = on
 }
 
+func (c *memoryCache) fail() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+}
+
 func (c *memoryCache) has(t *testing.T, key interlock.CacheKey, version int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {

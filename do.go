@@ -129,6 +129,7 @@ func (g *Gate) within(ctx context.Context, q *question, what *transaction) (outc
 		case t.refusal != nil:
 			return g.refuseUnlessDone(ctx, q, t.f, look, t.refusal)
 		case errors.Is(err, ErrStale) && !t.handled:
+			snap = g.snap.Load() // it is decided again, by the rules of now
 			continue
 		}
 		return g.failed(ctx, q, t.f, look, err)
@@ -157,6 +158,7 @@ type transaction struct {
 func (g *Gate) transact(ctx context.Context, t *transaction) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.HandlerLimit+g.cfg.CommitTimeout)
 	defer cancel()
+	g.watch.wrote.Store(true)
 	err := g.cfg.Store.Within(detached, func(tx Tx) error { return t.run(ctx, detached, tx) })
 	var lost *UnknownOutcome
 	if errors.As(err, &lost) && t.commit != nil {

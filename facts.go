@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -35,6 +36,23 @@ func (f *facts) actor(tenant, id string) ActorRecord {
 // adopted tells a stored instance from a bound row that the gate has none of yet.
 func (f *facts) adopted() bool { return f.stored != nil && f.stored.Version > 0 }
 
+// like tells that a decision on either sees the same, but for the time.
+func (f *facts) like(o *facts) bool {
+	if f.epoch != o.epoch || (f.stored == nil) != (o.stored == nil) || len(f.actors) != len(o.actors) || !reflect.DeepEqual(f.bound, o.bound) {
+		return false
+	}
+	if f.stored != nil && !bytes.Equal(f.stored.digest(), o.stored.digest()) {
+		return false
+	}
+	for id, a := range f.actors {
+		b, ok := o.actors[id]
+		if !ok || !bytes.Equal(a.digest(), b.digest()) {
+			return false
+		}
+	}
+	return true
+}
+
 // facts reads what the question is about: from the cache unless fresh, else
 // from the store in one query.
 func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh bool) (*facts, *Refusal) {
@@ -43,6 +61,9 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 		return nil, notFound()
 	}
 	q.ref.Machine = m.Name()
+	if no := g.retired(m); no != nil {
+		return nil, no
+	}
 	if !fresh && g.cfg.Cache != nil {
 		if f := g.fromCache(ctx, q, snap, m); f != nil {
 			return f, nil

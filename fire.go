@@ -104,10 +104,14 @@ func (q *question) named(requestID string) {
 func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 	snap, fresh := g.snap.Load(), false
 	var seen *facts // database facts that a commit was lost on
+	var lost *facts // facts that the commit before was lost on
 	for look := 1; look <= maxLooks; look++ {
 		f, no := g.facts(ctx, q, snap, fresh)
 		if no != nil {
 			return g.refuse(ctx, q, nil, look, no)
+		}
+		if no := g.outdated(ctx, f, lost); no != nil {
+			return g.refuse(ctx, q, f, look, no)
 		}
 		if no := g.moved(ctx, seen, f, q); no != nil {
 			out, err := g.refuseUnlessDone(ctx, q, f, look, no)
@@ -150,6 +154,7 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			if !f.cached {
 				seen = f
 			}
+			lost, snap = f, g.snap.Load() // it is decided again, by the rules of now
 			if look == maxFree {
 				// Too many others: wait for the row's lock, then nobody is in between.
 				out, err := g.within(ctx, q, &transaction{seen: seen})
@@ -210,16 +215,32 @@ func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err 
 
 // exhausted says why a request lost every time.
 func (g *Gate) exhausted(ctx context.Context, q *question, snap *snapshot) *Refusal {
-	m := snap.machines[q.ref.Machine]
-	revs, err := g.cfg.Store.Revisions(ctx, m.Name())
-	if err == nil {
-		for _, r := range revs {
-			if r.ID == m.revision && r.Status == "retired" {
-				return unavailable("revision_retired", "this replica's rules are no longer in force", nil)
-			}
-		}
+	no, err := g.outOfForce(ctx, snap.machines[q.ref.Machine])
+	if no != nil {
+		return no
 	}
 	return unavailable("busy", "others changed it at the same time, again and again", err)
+}
+
+// outdated refuses where a commit was lost and nothing that it was decided on has
+// changed, but the rules are no longer in force: trying again is hopeless.
+func (g *Gate) outdated(ctx context.Context, f, lost *facts) *Refusal {
+	if lost == nil || lost.m != f.m || !f.like(lost) {
+		return nil
+	}
+	no, _ := g.outOfForce(ctx, f.m)
+	return no
+}
+
+func (g *Gate) outOfForce(ctx context.Context, m *machine) (*Refusal, error) {
+	if m == nil {
+		return notFound(), nil
+	}
+	revisions, err := g.cfg.Store.Revisions(ctx, m.Name())
+	if err == nil && statusOf(m.revision, revisions) == "retired" {
+		return unavailable("revision_retired", "this replica's rules are no longer in force", nil), nil
+	}
+	return nil, err
 }
 
 func (g *Gate) refuse(ctx context.Context, q *question, f *facts, look int, no *Refusal) (Result, error) {

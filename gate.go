@@ -39,6 +39,7 @@ type Config struct {
 	PolicyTimeout time.Duration // of one decision's evaluation; 0: 250 ms
 	DecisionAge   time.Duration // an older decision is made again, not committed; 0: 2 s
 	Grace         time.Duration // a former revision may still commit for so long; 0: 10 min, negative: none
+	Poll          time.Duration // how often the store is asked whether these rules are in force; 0: 2 s, at least 10 ms
 	HandlerLimit  time.Duration // of a Do handler, then it is rolled back; 0: 10 s
 
 	StartTimeout time.Duration // of New; 0: 30 s
@@ -61,13 +62,15 @@ type Gate struct {
 	attempts *attempts
 	puts     *puts // nil without a cache
 	sweeper  *sweeper
+	watch    *watch
 }
 
 // New migrates the store where it can be (an optional Migrate(context.Context)
 // error), compiles the policy against the machines, registers their revisions
 // and returns the gate. An error says what to mend: a check without a rule, a
 // state that live instances are in and that the machine lacks (*StatesInUse), a
-// store that doesn't answer within Config.StartTimeout.
+// store that doesn't answer within Config.StartTimeout, or that was put back to an
+// earlier time (*RewoundError).
 func New(cfg Config) (*Gate, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("interlock: Config.Store is nil: give one, such as sqlite.Open(path)")
@@ -92,11 +95,13 @@ func New(cfg Config) (*Gate, error) {
 	}
 	g := &Gate{cfg: cfg, log: cfg.Logger}
 	g.epoch.Store(&epoch)
+	g.watch = newWatch(g)
 	if err := g.Activate(ctx, cfg.Machines, cfg.Policy, nil); err != nil {
 		return nil, err
 	}
 	g.attempts = startAttempts(cfg.Store, cfg.KeepAttempts, g.log)
 	g.sweeper = startSweeper(g)
+	g.watch.start()
 	if cfg.Cache != nil {
 		g.puts = startPuts(cfg.Cache, g.log)
 	}
@@ -136,6 +141,8 @@ func (c *Config) setDefaults() {
 	or(&c.PolicyTimeout, 250*time.Millisecond)
 	or(&c.DecisionAge, 2*time.Second)
 	or(&c.Grace, 10*time.Minute)
+	or(&c.Poll, 2*time.Second)
+	c.Poll = max(c.Poll, 10*time.Millisecond)
 	or(&c.HandlerLimit, 10*time.Second)
 	or(&c.StartTimeout, 30*time.Second)
 	or(&c.KeySweep, 10*time.Minute)
@@ -150,8 +157,8 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Close writes what refused attempts are still in memory and ends what the gate
-// runs in the background. Its error says what ctx left no time for. The store
+// Close writes what refused attempts are still in memory, marks the store, and
+// ends what the gate runs in the background. Its error says what ctx left no time for. The store
 // and the cache stay open: they are the caller's.
 func (g *Gate) Close(ctx context.Context) error {
 	g.sweeper.close()
@@ -159,7 +166,7 @@ func (g *Gate) Close(ctx context.Context) error {
 	if g.puts != nil {
 		cache = g.puts.close(ctx)
 	}
-	return errors.Join(g.attempts.close(ctx), cache)
+	return errors.Join(g.attempts.close(ctx), cache, g.watch.close(ctx))
 }
 
 // reading bounds one read of the store: a store that never answers, or a pool

@@ -61,6 +61,9 @@ const (
 
 // ask normalises the request, or refuses it at identity or input.
 func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
+	if no := g.rewound(); no != nil {
+		return nil, no
+	}
 	q := &question{op: op, ref: ref, form: map[string]any{}, now: g.now(), begun: time.Now()}
 	q.id, q.tid = newID(q.now), newID(q.now)
 	if m, ok := g.snap.Load().machines[ref.Machine]; ok {

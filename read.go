@@ -96,6 +96,9 @@ func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*M
 	var at []int
 	for i, ref := range refs {
 		if m, ok := snap.machines[ref.Machine]; ok && ValidID(ref.ID) {
+			if no := g.retired(m); no != nil {
+				return nil, no
+			}
 			known, at = append(known, Ref{m.Name(), ref.ID}), append(at, i)
 		}
 	}
@@ -134,6 +137,9 @@ func (g *Gate) List(ctx context.Context, actor Actor, req ListRequest) (page []I
 	m, ok := snap.machines[req.Machine]
 	if !ok {
 		return nil, "", notFound()
+	}
+	if no := g.retired(m); no != nil {
+		return nil, "", no
 	}
 	limit := clamp(req.Limit, 50, 200)
 	lq := ListQuery{Tenant: q.actor.Tenant, Machine: m.Name(), State: req.State, Actor: req.Actor, UpdatedSince: req.UpdatedSince, After: req.After, Limit: limit + 1}

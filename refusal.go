@@ -42,7 +42,7 @@ type Reason struct {
 //	input        note_required, note_forbidden, input_invalid, target_required, facts_invalid, id_invalid, key_reused, precondition_required
 //	policy       denied, vetoed, last_admin
 //	conflict     state_changed, exists, drift, key_in_progress, precondition_failed
-//	unavailable  store_failed, policy_failed, state_unknown, revision_retired, outcome_unknown, busy
+//	unavailable  store_failed, policy_failed, state_unknown, revision_retired, store_rewound, outcome_unknown, busy
 type Refusal struct {
 	Stage       Stage
 	Code        string

@@ -71,6 +71,7 @@ var kinds = []kind{
 	{"store_failed", interlock.StageUnavailable, 503, "Store not available", "The truth can't be read or written now."},
 	{"policy_failed", interlock.StageUnavailable, 503, "Policy not available", "The policy could not be evaluated; that is never a yes."},
 	{"state_unknown", interlock.StageUnavailable, 503, "State unknown to the machine", "The instance is in a state that the machine doesn't have; an operator must move it."},
+	{"store_rewound", interlock.StageUnavailable, 503, "Store put back", "The store was put back to an earlier time while the gate ran; nothing is decided until its operator begins a new epoch."},
 	{"revision_retired", interlock.StageUnavailable, 503, "Rules replaced", "The rules of this replica are no longer in force; it is about to load the new ones."},
 	{"outcome_unknown", interlock.StageUnavailable, 503, "Outcome unknown", "It may or may not have been committed; look before asking again."},
 	{"keys_unavailable", "", 503, "Keys not available", "The keys that tokens are verified with can't be had, so nobody can be told from anybody else; nothing was done."},

@@ -26,6 +26,7 @@ type config struct {
 	Redis    secret `yaml:"redis" env:"REDIS"`
 	Machines string `yaml:"machines" env:"MACHINES"`
 	Policies string `yaml:"policies" env:"POLICIES"`
+	Strict   bool   `yaml:"strict_activation" env:"STRICT_ACTIVATION"`
 	Admin    string `yaml:"bootstrap_admin" env:"BOOTSTRAP_ADMIN"`
 	Log      string `yaml:"log" env:"LOG"` // json or text
 
@@ -101,6 +102,7 @@ const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlo
   redis: ""                        # redis:// URL of a cache; "": none
   machines: machines               # folder of *.yaml
   policies: ""                     # folder of *.rego; "": none
+  strict_activation: false         # true: other servers' former rules commit nothing once new ones are active, instead of for 10 minutes
   bootstrap_admin: ""              # id of the first administrator, where there is none yet
   log: json                        # or text
   cursor_key: ""                   # secret, 32 bytes or more: page cursors stay valid over restarts
@@ -151,6 +153,7 @@ func configFlags(cmd *cobra.Command, c *config) {
 	fl.StringVar((*string)(&c.Redis), "redis", "", "redis:// URL of a cache (default: none)")
 	fl.StringVar(&c.Machines, "machines", "", "folder of machine files (default machines)")
 	fl.StringVar(&c.Policies, "policies", "", "folder of Rego policies (default: none)")
+	fl.BoolVar(&c.Strict, "strict", false, "retire former rules at once when new ones are activated (default: after 10 minutes)")
 	fl.StringVar(&c.Admin, "bootstrap-admin", "", "id of the first administrator, where there is none yet")
 	fl.StringVar(&c.Log, "log", "", "json or text (default json)")
 }
@@ -178,7 +181,7 @@ func loadConfig(cmd *cobra.Command, flags config, environ map[string]string) (co
 		"sqlite": func() { c.SQLite = flags.SQLite }, "postgres": func() { c.Postgres = flags.Postgres },
 		"redis": func() { c.Redis = flags.Redis }, "machines": func() { c.Machines = flags.Machines },
 		"policies": func() { c.Policies = flags.Policies }, "bootstrap-admin": func() { c.Admin = flags.Admin },
-		"log": func() { c.Log = flags.Log },
+		"log": func() { c.Log = flags.Log }, "strict": func() { c.Strict = flags.Strict },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()

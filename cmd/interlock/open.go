@@ -74,8 +74,8 @@ func openPostgres(ctx context.Context, url string, opts ...postgres.Option) (*op
 }
 
 // openCache opens a Redis URL; "" is no cache. Its alarms (an entry that isn't
-// what its key says, clocks that differ) go to the log.
-func openCache(url string, log *slog.Logger) (interlock.Cache, func() error, error) {
+// what its key says, clocks that differ) go to the log and, unless it is nil, to told.
+func openCache(url string, log *slog.Logger, told interlock.Observer) (interlock.Cache, func() error, error) {
 	if url == "" {
 		return nil, func() error { return nil }, nil
 	}
@@ -86,6 +86,9 @@ func openCache(url string, log *slog.Logger) (interlock.Cache, func() error, err
 	client := redis.NewClient(opts)
 	cache := rediscache.New(client, rediscache.Config{Alarm: func(reason string) {
 		log.Error("interlock: the cache can't be believed", "alarm", reason)
+		if told != nil {
+			told.Observe(context.Background(), interlock.Observation{Op: "alarm", Alarm: reason})
+		}
 	}})
 	return cache, func() error { return errors.Join(cache.Close(), client.Close()) }, nil
 }

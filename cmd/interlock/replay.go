@@ -106,7 +106,7 @@ func (p *program) runReplay(ctx context.Context, f replayFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	cache, closeCache, err := openCache(f.redis, slog.Default())
+	cache, closeCache, err := openCache(f.redis, slog.Default(), nil)
 	if err != nil {
 		return err
 	}

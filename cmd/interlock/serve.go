@@ -80,7 +80,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 		policy = policies.Dir(c.Policies)
 	}
 	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: who.identify, headers: c.headers(), apiKeys: c.APIKeys, certificate: certificate, machines: machines, policy: policy,
-		store: c.store(), witness: c.Witness, redis: string(c.Redis)}
+		store: c.store(), witness: c.Witness, strict: c.Strict, redis: string(c.Redis)}
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
 	}
@@ -141,6 +141,7 @@ type service struct {
 	policy            interlock.Policy
 	store, redis      string
 	witness           string
+	strict            bool // former rules are retired at once
 	cursorKey         []byte
 	checkpoints       *checkpoints // nil: none are taken
 
@@ -155,13 +156,17 @@ func (s *service) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	cache, closeCache, err := openCache(s.redis, s.log)
+	metrics := server.NewMetrics()
+	cache, closeCache, err := openCache(s.redis, s.log, metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeCache()) }()
-	metrics := server.NewMetrics()
-	g, err := interlock.New(interlock.Config{Machines: s.machines, Policy: s.policy, Store: st.Store, Cache: cache, Observer: metrics, Logger: s.log})
+	cfg := interlock.Config{Machines: s.machines, Policy: s.policy, Store: st.Store, Cache: cache, Observer: metrics, Logger: s.log}
+	if s.strict {
+		cfg.Grace = -1
+	}
+	g, err := interlock.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -181,7 +186,8 @@ func (s *service) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	ready := []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}}
+	ready := []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }},
+		{Name: "rules", Ask: func(context.Context) error { return g.InForce() }}}
 	if source, ok := s.policy.(*policies.Source); ok {
 		ready = append(ready, server.Check{Name: "policy", Ask: source.Ready})
 		metrics.Abandoned(source.Leaked)

@@ -80,6 +80,9 @@ func (s *Store) registerIn(ctx context.Context, tx Conn, r interlock.Revision, s
 	if err != nil || now == "active" {
 		return err
 	}
+	if err := s.lockText(ctx, tx, s.d.Notify, "revision"); err != nil {
+		return err
+	}
 	if status == "accepting" {
 		_, err := tx.Exec(ctx, s.q.putRevision, r.Machine, r.ID, states, status, grace.Microseconds())
 		return err
