@@ -223,21 +223,26 @@ func (g *Gate) admin(ctx context.Context, q *question) (epoch string, own ActorR
 	if len(s.Actors) == 1 {
 		own = s.Actors[0]
 	}
+	return s.Epoch, own, g.mayAdminister(q, own)
+}
+
+// mayAdminister: an active administrator for himself, or the system.
+func (g *Gate) mayAdminister(q *question, own ActorRecord) *Refusal {
 	denied := &Refusal{Stage: StagePolicy, Code: "denied", Message: "only an administrator may do this",
 		Reasons: []Reason{{Code: "role_required", Message: "Needs role " + AdminRole, Params: map[string]any{"any_of": []string{AdminRole}}}}}
 	switch {
 	case q.behalf != nil:
-		return s.Epoch, own, denied
+		return denied
 	case q.actor.Kind == System:
-		return s.Epoch, own, nil
+		return nil
 	case !own.Active:
-		return s.Epoch, own, identity("inactive", "this account is switched off")
+		return identity("inactive", "this account is switched off")
 	case own.Person != "" && own.Person != q.actor.Person:
-		return s.Epoch, own, identity("person_mismatch", "this account belongs to another person than the identity says")
+		return identity("person_mismatch", "this account belongs to another person than the identity says")
 	case !own.isAdmin():
-		return s.Epoch, own, denied
+		return denied
 	}
-	return s.Epoch, own, nil
+	return nil
 }
 
 // change commits a change of an actor, under the same predicates as an event:

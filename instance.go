@@ -41,8 +41,11 @@ type Last struct {
 
 // Transition is one committed row of an instance's history. Creation and facts
 // edits are rows too, with the events $create and $facts; an adopted row of the
-// application's table begins with $adopt; an instance moved by a new
-// definition has $move; $erase says that texts of earlier rows were erased.
+// application's table begins with $adopt, or with $backfill where an
+// administrator adopted it in another state than the initial one; an instance
+// moved by a new definition has $move; an application's column that was changed
+// by hand and written back has $repair; $erase says that texts of earlier rows
+// were erased. None of these but $create enters anybody.
 type Transition struct {
 	ID       string `json:"id"` // unique; UUIDv7
 	Tenant   string `json:"tenant"`

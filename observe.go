@@ -13,7 +13,7 @@ type Observer interface {
 
 // Observation is one call of the gate.
 type Observation struct {
-	Op       string // fire (Do, too), create, facts, available, explain, read, actor, erase, audit; alarm: no call, only something noticed
+	Op       string // fire (Do, too), create, facts, available, explain, read, actor, erase, audit, repair (Backfill, too); alarm: no call, only something noticed
 	Tenant   string
 	Machine  string
 	Event    string

@@ -23,6 +23,7 @@ const (
 	opActor   operation = "actor"
 	opErase   operation = "erase"
 	opAudit   operation = "audit"
+	opRepair  operation = "repair"
 )
 
 // question is one request, parsed once. Everything later (graph, policy,

@@ -39,8 +39,8 @@ type Metrics struct {
 const other = "other"
 
 var (
-	opLabels    = []string{"fire", "create", "facts", "available", "explain", "read", "actor", "erase", "audit"}
-	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move", "$erase"}
+	opLabels    = []string{"fire", "create", "facts", "available", "explain", "read", "actor", "erase", "audit", "repair"}
+	ownEvents   = []string{"", "$read", "$create", "$facts", "$explain", "$adopt", "$move", "$erase", "$repair", "$backfill"}
 	stageLabels = []interlock.Stage{"", interlock.StageIdentity, interlock.StageGraph, interlock.StageInput,
 		interlock.StagePolicy, interlock.StageConflict, interlock.StageUnavailable}
 	alarmLabels = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half", "checkpoint_failed",

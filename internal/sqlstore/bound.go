@@ -17,6 +17,7 @@ type Binding = interlock.Binding
 // they are given, by index where there is one, and by bytes.
 type Columns struct {
 	Table       string                // quoted, qualified
+	ID          string                // text, compared by its bytes
 	State       string                // text
 	SetState    func(v string) string // the text expression v as the column's type
 	Facts       string                // one JSON object as text
@@ -36,6 +37,7 @@ type bound struct {
 	lock   string // $1 id, $2 tenant
 	read   string
 	update string // $3 the state
+	drift  string // see driftSQL
 }
 
 // bindings resolves each binding once.
@@ -131,6 +133,11 @@ func (s *Store) binding(ctx context.Context, c Conn, machine string) (*bound, er
 	}
 	b0 := strings.NewReplacer("BOUND_COLUMNS", "CASE WHEN b."+Quote(b.ID)+" IS NULL THEN 0 ELSE 1 END, "+cols.State+", "+cols.Facts, "BOUND_JOIN", join)
 	r.load, r.many = b0.Replace(s.q.load), b0.Replace(s.q.loadMany)
+	ofTenant := "CAST($1 AS TEXT) = '" + interlock.DefaultTenant + "'"
+	if b.Tenant != "" {
+		ofTenant = cols.MatchTenant("$1")
+	}
+	r.drift = strings.NewReplacer("BOUND_ID", cols.ID, "BOUND_STATE", "("+cols.State+") COLLATE "+s.d.Bytes, "BOUND_TABLE", cols.Table, "BOUND_TENANT", ofTenant).Replace(s.q.drift)
 	bs.ready[machine] = r
 	return r, nil
 }

@@ -43,7 +43,7 @@ type queries struct {
 	epoch, revisions, revisionLock, retire, retireOne string
 	putRevision, statesInUse                          string
 	epochs, nextEpoch, setEpoch, setServer, getServer string
-	putMark, getMark, trimMarks                       string
+	putMark, getMark, trimMarks, drift                string
 	apiKey, apiKeys, addAPIKey, revokeAPIKey          string
 }
 
@@ -76,6 +76,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		epochs: x(epochsSQL), nextEpoch: x(nextEpochSQL), setEpoch: x(setEpochSQL), setServer: x(setServerSQL), getServer: x(getServerSQL),
 		putMark: x(putMarkSQL), getMark: x(getMarkSQL), trimMarks: x(trimMarksSQL),
 		apiKey: x(apiKeySQL), apiKeys: x(apiKeysSQL), addAPIKey: x(addAPIKeySQL), revokeAPIKey: x(revokeAPIKeySQL),
+		drift: x(driftSQL),
 	}
 	return s, nil
 }

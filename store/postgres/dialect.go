@@ -148,6 +148,7 @@ func bind(ctx context.Context, c sqlstore.Conn, b sqlstore.Binding) (sqlstore.Co
 	}
 	cols := sqlstore.Columns{
 		Table:    sqlstore.Quote(schema) + "." + sqlstore.Quote(table),
+		ID:       "b." + sqlstore.Quote(b.ID) + `::text COLLATE "C"`,
 		State:    "b." + sqlstore.Quote(b.State) + "::text",
 		SetState: func(v string) string { return "CAST(CAST(" + v + " AS text) AS " + types[b.State].String() + ")" },
 		Facts:    factsExpr(b.Facts, types),

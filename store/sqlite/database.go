@@ -98,6 +98,7 @@ func bind(ctx context.Context, c sqlstore.Conn, b sqlstore.Binding) (sqlstore.Co
 	anyText := func(string) bool { return true }
 	return sqlstore.Columns{
 		Table:       sqlstore.Quote(b.Table),
+		ID:          "CAST(b." + sqlstore.Quote(b.ID) + " AS TEXT) COLLATE BINARY",
 		State:       "CAST(b." + sqlstore.Quote(b.State) + " AS TEXT)",
 		SetState:    func(v string) string { return v },
 		Facts:       "json_object(" + strings.Join(facts, ", ") + ")",

@@ -38,7 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) interlock.Store) {
 		name  string
 		tests []namedTest
 	}{
-		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"within", withinTests}, {"bound", boundTests},
+		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"within", withinTests}, {"bound", boundTests}, {"drift", driftTests},
 		{"read", readTests}, {"history", historyTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests}, {"api key", apiKeyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
