@@ -3,6 +3,7 @@ package interlock_test
 import (
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,4 +60,43 @@ func TestVerifyKnowsTheEpochs(t *testing.T) {
 	require.NoError(t, err)
 	tamper(`DELETE FROM interlock_epoch WHERE n = 3`)
 	require.Contains(t, problems(), "17: it is of epoch "+first[1].ID+", which this store never had")
+}
+
+// Clocks jump: order is by version, durations are the monotonic clock's, and the
+// chain keeps what the gate's clock said.
+func TestClockThatJumps(t *testing.T) {
+	now := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
+	st := memory(t)
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.Now = st, func() time.Time { return now } })
+	newLoan(t, g, "17")
+	var want []time.Time
+	for i, jump := range []time.Duration{-48 * time.Hour, 0, 24 * 365 * time.Hour, -time.Minute} {
+		now = now.Add(jump)
+		want = append(want, now)
+		res, err := g.Fire(t.Context(), employee("erin"), comment("x"))
+		require.NoError(t, err)
+		require.EqualValues(t, i+2, res.Transition.Seq)
+	}
+	rows, err := g.History(t.Context(), root, interlock.Ref{Machine: "loan", ID: "17"}, 1, 0)
+	require.NoError(t, err)
+	for i, row := range rows {
+		require.Equal(t, want[i], row.Time)
+	}
+	report, err := interlock.Verify(t.Context(), st, nil)
+	require.NoError(t, err)
+	require.Empty(t, report.Bad)
+	require.Greater(t, report.SkewMS, int64(time.Hour/time.Millisecond), "and the skew is told")
+}
+
+// That something isn't there is never kept: what was just made is there at once.
+func TestAbsenceIsNotCached(t *testing.T) {
+	g := newGate(t, func(c *interlock.Config) { c.Cache = newCache() })
+	for range 2 {
+		_, err := g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+		refusal(t, err, interlock.StageGraph, "not_found")
+		_, err = g.Fire(t.Context(), employee("erin"), loan("submit"))
+		refusal(t, err, interlock.StageGraph, "not_found")
+	}
+	newLoan(t, g, "17")
+	fire(t, g, employee("erin"), "17", "submit")
 }
