@@ -35,7 +35,7 @@ const (
 	deadline = 50 * time.Millisecond  // Config.PolicyTimeout
 	most     = 100 * time.Millisecond // after it
 	tries    = 3                      // the best one counts: the others show what else the machine had to do
-	ending   = time.Minute            // until what was given up has to have ended
+	ending   = 3 * time.Minute        // until what was given up has to have ended
 )
 
 var erin = interlock.Actor{ID: "erin"}
