@@ -178,7 +178,7 @@ func changeActor(epoch string, prev, next ActorRecord, q *question, event string
 func (g *Gate) commit(ctx context.Context, c *Commit) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
 	defer cancel()
-	g.watch.wrote.Store(true)
+	g.watch.writes()
 	err := g.cfg.Store.Commit(ctx, c)
 	if err == nil || known(err) {
 		return err

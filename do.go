@@ -158,7 +158,7 @@ type transaction struct {
 func (g *Gate) transact(ctx context.Context, t *transaction) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.HandlerLimit+g.cfg.CommitTimeout)
 	defer cancel()
-	g.watch.wrote.Store(true)
+	g.watch.writes()
 	err := g.cfg.Store.Within(detached, func(tx Tx) error { return t.run(ctx, detached, tx) })
 	var lost *UnknownOutcome
 	if errors.As(err, &lost) && t.commit != nil {

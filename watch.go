@@ -176,6 +176,14 @@ func (w *watch) mark(ctx context.Context) {
 	}
 }
 
+// writes notes that something is about to be committed. A gate that only serves
+// one call, such as Erase's, watches nothing.
+func (w *watch) writes() {
+	if w != nil {
+		w.wrote.Store(true)
+	}
+}
+
 func (w *watch) close(ctx context.Context) error {
 	w.stop()
 	select {
@@ -190,6 +198,9 @@ func (w *watch) close(ctx context.Context) error {
 // retired refuses what would be decided by rules that are known to be in force
 // no longer: a menu by them would lie, and nothing would commit.
 func (g *Gate) retired(m *machine) *Refusal {
+	if g.watch == nil {
+		return nil
+	}
 	if now := g.watch.rules.Load(); now != nil && (*now)[m.Name()] == "retired" && g.snap.Load().machines[m.Name()] == m {
 		return unavailable("revision_retired", "this replica's rules are no longer in force", nil)
 	}
@@ -198,6 +209,9 @@ func (g *Gate) retired(m *machine) *Refusal {
 
 // rewound refuses everything while the store lacks what was acknowledged.
 func (g *Gate) rewound() *Refusal {
+	if g.watch == nil {
+		return nil
+	}
 	if err := g.watch.rewound.Load(); err != nil {
 		return unavailable("store_rewound", "the store was put back to an earlier time; its operator has to begin a new epoch", err)
 	}
