@@ -188,8 +188,11 @@ func (g *Gate) Bootstrap(ctx context.Context, tenant, id string) error {
 	if tenant == "" {
 		tenant = DefaultTenant
 	}
+	const most = 500 // of one page
 	for after := ""; ; {
-		page, err := g.cfg.Store.Actors(ctx, tenant, after, 500)
+		limited, cancel := g.reading(ctx)
+		page, err := g.cfg.Store.Actors(limited, tenant, after, most)
+		cancel()
 		if err != nil {
 			return unavailable("store_failed", "the store doesn't answer", err)
 		}
@@ -199,7 +202,7 @@ func (g *Gate) Bootstrap(ctx context.Context, tenant, id string) error {
 			}
 			after = a.ID
 		}
-		if len(page) < 500 {
+		if len(page) < most {
 			break
 		}
 	}

@@ -121,9 +121,9 @@ func (g *Gate) APIKeyActor(ctx context.Context, key string) (Actor, error) {
 	if no != nil {
 		return Actor{}, no
 	}
-	k, err := keys.APIKey(ctx, id)
-	if err != nil {
-		return Actor{}, unavailable("store_failed", "the store doesn't answer", err)
+	k, no := g.storedKey(ctx, keys, id)
+	if no != nil {
+		return Actor{}, no
 	}
 	want := make([]byte, sha256.Size) // an unknown id takes as long as a wrong secret
 	if k != nil {
@@ -191,18 +191,21 @@ func (g *Gate) RevokeAPIKey(ctx context.Context, by Actor, id string) (APIKey, e
 	if no != nil {
 		return APIKey{}, no
 	}
-	found, err := keys.APIKey(ctx, id)
-	if err != nil {
-		return APIKey{}, unavailable("store_failed", "the store doesn't answer", err)
+	found, no := g.storedKey(ctx, keys, id)
+	if no != nil {
+		return APIKey{}, no
 	}
 	if found == nil || found.Tenant != q.actor.Tenant {
 		return APIKey{}, &Refusal{Stage: StageGraph, Code: "not_found", Message: "there is no such key"}
 	}
 	k := *found
-	_, err = g.change(ctx, by, k.Actor().ID, "$key_revoke", map[string]any{"key": id}, func(q *question, _ *ActorRecord) (bool, *Refusal) {
-		now, err := keys.APIKey(ctx, id) // somebody may have been faster
-		if err != nil || now == nil {
-			return false, unavailable("store_failed", "the store doesn't answer", err)
+	_, err := g.change(ctx, by, k.Actor().ID, "$key_revoke", map[string]any{"key": id}, func(q *question, _ *ActorRecord) (bool, *Refusal) {
+		now, no := g.storedKey(ctx, keys, id) // somebody may have been faster
+		if no != nil {
+			return false, no
+		}
+		if now == nil {
+			return false, unavailable("store_failed", "the key is gone from the store, which keeps revoked ones, too", nil)
 		}
 		k = *now
 		if !k.RevokedAt.IsZero() {
@@ -229,7 +232,9 @@ func (g *Gate) APIKeys(ctx context.Context, by Actor) ([]APIKey, error) {
 	const page = 500
 	var all []APIKey
 	for after := ""; ; after = all[len(all)-1].ID {
-		some, err := keys.APIKeys(ctx, q.actor.Tenant, after, page)
+		limited, cancel := g.reading(ctx)
+		some, err := keys.APIKeys(limited, q.actor.Tenant, after, page)
+		cancel()
 		if err != nil {
 			return nil, unavailable("store_failed", "the store doesn't answer", err)
 		}
@@ -243,7 +248,7 @@ func (g *Gate) APIKeys(ctx context.Context, by Actor) ([]APIKey, error) {
 	}
 }
 
-// shown is a key as it may be told.
+// shown is a key as it may be told: without its hash.
 func shown(k APIKey, err error) (APIKey, error) {
 	if err != nil {
 		return APIKey{}, err
@@ -257,6 +262,17 @@ func (g *Gate) keyStore() (APIKeyStore, *Refusal) {
 		return keys, nil
 	}
 	return nil, unavailable("store_failed", "the store keeps no API keys", errors.New("the store is no interlock.APIKeyStore"))
+}
+
+// storedKey is the key of the id; nil, nil: unknown.
+func (g *Gate) storedKey(ctx context.Context, keys APIKeyStore, id string) (*APIKey, *Refusal) {
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	k, err := keys.APIKey(limited, id)
+	if err != nil {
+		return nil, unavailable("store_failed", "the store doesn't answer", err)
+	}
+	return k, nil
 }
 
 // keyAdmin lets nobody but an administrator learn which keys there are.

@@ -221,14 +221,16 @@ func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, fir
 
 // erasable is the instance or the actor whose chain it is.
 func (g *Gate) erasable(ctx context.Context, q *question) (*Instance, *ActorRecord, error) {
+	limited, cancel := g.reading(ctx)
+	defer cancel()
 	if q.ref.Machine == ActorMachine {
-		a, err := g.cfg.Store.Actor(ctx, q.actor.Tenant, q.ref.ID)
+		a, err := g.cfg.Store.Actor(limited, q.actor.Tenant, q.ref.ID)
 		if err == nil && a == nil {
 			err = notFound()
 		}
 		return nil, a, err
 	}
-	f, err := g.cfg.Store.Load(ctx, q.actor.Tenant, q.ref, nil)
+	f, err := g.cfg.Store.Load(limited, q.actor.Tenant, q.ref, nil)
 	if err == nil && f.Instance == nil {
 		err = notFound()
 	}
@@ -239,7 +241,9 @@ func (g *Gate) erasable(ctx context.Context, q *question) (*Instance, *ActorReco
 // are more than one commit takes. A $erase keeps its own: it is what proves the others.
 func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows []ErasedRow, more bool, err error) {
 	for after := int64(0); ; {
-		page, err := g.cfg.Store.History(ctx, q.actor.Tenant, q.ref, after, pageErase)
+		limited, cancel := g.reading(ctx)
+		page, err := g.cfg.Store.History(limited, q.actor.Tenant, q.ref, after, pageErase)
+		cancel()
 		if err != nil {
 			return nil, false, err
 		}

@@ -21,7 +21,7 @@ type countingStore struct {
 	*sqlite.Store
 	loads, commits atomic.Int64
 	load           func() error                                     // before a load
-	loadIn         func(ctx context.Context)                        // within it
+	loadIn         func(ctx context.Context)                        // within it, and within the look for an API key
 	commit         func(c *interlock.Commit, do func() error) error // around a commit
 }
 
@@ -36,6 +36,13 @@ func (s *countingStore) Load(ctx context.Context, tenant string, ref interlock.R
 		s.loadIn(ctx)
 	}
 	return s.Store.Load(ctx, tenant, ref, actors)
+}
+
+func (s *countingStore) APIKey(ctx context.Context, id string) (*interlock.APIKey, error) {
+	if s.loadIn != nil {
+		s.loadIn(ctx)
+	}
+	return s.Store.APIKey(ctx, id)
 }
 
 func (s *countingStore) Commit(ctx context.Context, c *interlock.Commit) error {
@@ -117,6 +124,9 @@ func TestReadsOfTheStoreEnd(t *testing.T) {
 	_, err = g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
 	refusal(t, err, interlock.StageUnavailable, "store_failed")
 	_, err = g.Grant(t.Context(), root, "evan", "employee", interlock.Scope{})
+	refusal(t, err, interlock.StageUnavailable, "store_failed")
+	key, _, _ := interlock.NewAPIKey()
+	_, err = g.APIKeyActor(t.Context(), key)
 	refusal(t, err, interlock.StageUnavailable, "store_failed")
 }
 

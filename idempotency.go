@@ -102,7 +102,9 @@ func (g *Gate) done(ctx context.Context, q *question) *Idempotency {
 	if q.key == "" || q.dryRun {
 		return nil
 	}
-	row, err := g.cfg.Store.Idempotent(ctx, q.actor.Tenant, q.actor.ID, q.key)
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	row, err := g.cfg.Store.Idempotent(limited, q.actor.Tenant, q.actor.ID, q.key)
 	if err != nil || row == nil || row.Token == q.tid || row.Seq == 0 || string(row.Fingerprint) != string(q.fingerprint()) {
 		return nil
 	}
@@ -137,7 +139,9 @@ func (g *Gate) stored(ctx context.Context, q *question, held *Idempotency) (outc
 	if err != nil {
 		return outcome{}, err
 	}
-	rows, err := g.cfg.Store.History(ctx, q.actor.Tenant, ref, held.Seq-1, 1)
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	rows, err := g.cfg.Store.History(limited, q.actor.Tenant, ref, held.Seq-1, 1)
 	if err != nil || len(rows) != 1 {
 		return outcome{}, unavailable("store_failed", "the store doesn't answer", err)
 	}
