@@ -7,13 +7,16 @@ import (
 	"slices"
 )
 
+// tagHead is how many bytes of a hash or digest stand in a tag.
+const tagHead = 4
+
 // ETag is the strong entity tag of an instance (RFC 9110, 8.8.3) that the gate
 // has answered with: "epoch-version-head", head being the first four bytes of
 // the newest row's hash. Facts that stand in columns of a bound table change
 // without a row of history; the tag of such an instance has four bytes of their
 // digest, too. "" for a bound row that no commit has touched yet.
 func (g *Gate) ETag(i Instance) string {
-	if i.Version == 0 || len(i.Head) < 4 {
+	if i.Version == 0 || len(i.Head) < tagHead {
 		return ""
 	}
 	bound, _ := g.bound.Load(i.Machine)
@@ -21,10 +24,10 @@ func (g *Gate) ETag(i Instance) string {
 }
 
 func etag(epoch string, i Instance, bound bool) string {
-	tag := fmt.Sprintf("%s-%d-%s", epoch, i.Version, hex.EncodeToString(i.Head[:4]))
+	tag := fmt.Sprintf("%s-%d-%s", epoch, i.Version, hex.EncodeToString(i.Head[:tagHead]))
 	if bound {
 		sum := sha256.Sum256(canonicalJSON(i.Facts))
-		tag += "-" + hex.EncodeToString(sum[:4])
+		tag += "-" + hex.EncodeToString(sum[:tagHead])
 	}
 	return `"` + tag + `"`
 }
@@ -43,7 +46,7 @@ func (d *decider) precondition() *Refusal {
 		return nil
 	}
 	inst := d.f.inst
-	if inst.Version > 0 && len(inst.Head) >= 4 && slices.Contains(d.q.ifMatch, etag(d.f.epoch, *inst, d.f.isBound)) {
+	if inst.Version > 0 && len(inst.Head) >= tagHead && slices.Contains(d.q.ifMatch, etag(d.f.epoch, *inst, d.f.isBound)) {
 		return nil
 	}
 	return &Refusal{Stage: StageConflict, Code: "precondition_failed", Instance: inst,

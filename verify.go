@@ -379,11 +379,5 @@ func (h *Head) contentDigest() ([]byte, error) {
 }
 
 func (h *Head) before(r *Record) bool {
-	if h.Tenant != r.Tenant {
-		return h.Tenant < r.Tenant
-	}
-	if h.Machine != r.Machine {
-		return h.Machine < r.Machine
-	}
-	return h.ID < r.Instance
+	return compareKeys(h.Tenant, r.Tenant, h.Machine, r.Machine, h.ID, r.Instance) < 0
 }

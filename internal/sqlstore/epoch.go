@@ -33,12 +33,8 @@ const trimMarksSQL = `DELETE FROM il.mark WHERE stamp_us < NOW_US - 400 * 86400 
 
 // Epochs are all epochs of the store, oldest first.
 func (s *Store) Epochs(ctx context.Context) ([]interlock.Epoch, error) {
-	return s.epochs(ctx, s.db)
-}
-
-func (s *Store) epochs(ctx context.Context, c Conn) ([]interlock.Epoch, error) {
 	var out []interlock.Epoch
-	err := each(ctx, c, s.q.epochs, nil, func(r Rows) error {
+	err := each(ctx, s.db, s.q.epochs, nil, func(r Rows) error {
 		var e interlock.Epoch
 		var since int64
 		err := r.Scan(&e.ID, &e.Reason, &since)
@@ -116,7 +112,7 @@ func (s *Store) Begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.same(ctx, s.db, known); err != nil {
+	if err := s.same(ctx, known); err != nil {
 		return err
 	}
 	if server != "" {
@@ -163,20 +159,20 @@ func (s *Store) Unbroken(ctx context.Context) error {
 	s.seen.mu.Lock()
 	last := s.seen.last
 	s.seen.mu.Unlock()
-	return s.same(ctx, s.db, last)
+	return s.same(ctx, last)
 }
 
 // same tells whether the store continues what was known of it: it has the mark,
 // or has begun an epoch since.
-func (s *Store) same(ctx context.Context, c Conn, known witness) error {
+func (s *Store) same(ctx context.Context, known witness) error {
 	if known.Mark == "" {
 		return nil
 	}
-	found, err := exists(ctx, c, s.q.getMark, known.Mark)
+	found, err := exists(ctx, s.db, s.q.getMark, known.Mark)
 	if err != nil || found {
 		return err
 	}
-	all, err := s.epochs(ctx, c)
+	all, err := s.Epochs(ctx)
 	if err != nil {
 		return err
 	}
