@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// tagHead is how many bytes of a hash or digest stand in a tag.
-const tagHead = 4
+// etagBytes is how many bytes of a hash or digest stand in a tag.
+const etagBytes = 4
 
 // ETag is the strong entity tag of an instance (RFC 9110, 8.8.3) that the gate
 // has answered with: "epoch-version-head", head being the first four bytes of
@@ -16,7 +16,7 @@ const tagHead = 4
 // without a row of history; the tag of such an instance has four bytes of their
 // digest, too. "" for a bound row that no commit has touched yet.
 func (g *Gate) ETag(i Instance) string {
-	if i.Version == 0 || len(i.Head) < tagHead {
+	if i.Version == 0 || len(i.Head) < etagBytes {
 		return ""
 	}
 	bound, _ := g.bound.Load(i.Machine)
@@ -24,10 +24,10 @@ func (g *Gate) ETag(i Instance) string {
 }
 
 func etag(epoch string, i Instance, bound bool) string {
-	tag := fmt.Sprintf("%s-%d-%s", epoch, i.Version, hex.EncodeToString(i.Head[:tagHead]))
+	tag := fmt.Sprintf("%s-%d-%s", epoch, i.Version, hex.EncodeToString(i.Head[:etagBytes]))
 	if bound {
 		sum := sha256.Sum256(canonicalJSON(i.Facts))
-		tag += "-" + hex.EncodeToString(sum[:tagHead])
+		tag += "-" + hex.EncodeToString(sum[:etagBytes])
 	}
 	return `"` + tag + `"`
 }
@@ -46,7 +46,7 @@ func (d *decider) precondition() *Refusal {
 		return nil
 	}
 	inst := d.f.inst
-	if inst.Version > 0 && len(inst.Head) >= tagHead && slices.Contains(d.q.ifMatch, etag(d.f.epoch, *inst, d.f.isBound)) {
+	if inst.Version > 0 && len(inst.Head) >= etagBytes && slices.Contains(d.q.ifMatch, etag(d.f.epoch, *inst, d.f.isBound)) {
 		return nil
 	}
 	return &Refusal{Stage: StageConflict, Code: "precondition_failed", Instance: inst,

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock"
@@ -27,19 +26,6 @@ const (
 	insertLedger = `INSERT INTO ledger (id, loan, seq, event) VALUES ($1, $2, $3, $4)`
 )
 
-func execute(ctx context.Context, tx any, query string, args ...any) error {
-	var err error
-	switch tx := tx.(type) {
-	case pgx.Tx:
-		_, err = tx.Exec(ctx, query, args...)
-	case *sql.Tx:
-		_, err = tx.ExecContext(ctx, query, args...)
-	default:
-		err = errors.New("a transaction of neither store")
-	}
-	return err
-}
-
 var clerk = interlock.Actor{ID: load.Managers[0]}
 
 // handle is the application's handler, with its points.
@@ -48,7 +34,7 @@ func handle(p *points) func(context.Context, any, interlock.Transition) (any, er
 		if err := p.hit("handler-begin"); err != nil {
 			return nil, err
 		}
-		if err := execute(ctx, tx, insertLedger, t.ID, t.Instance, t.Seq, t.Event); err != nil {
+		if err := fixture.Exec(ctx, tx, insertLedger, t.ID, t.Instance, t.Seq, t.Event); err != nil {
 			return nil, err
 		}
 		return nil, p.hit("handler-end")
@@ -61,7 +47,7 @@ func staff(ctx context.Context, g *interlock.Gate, id string) error {
 		return err
 	}
 	_, _, err := interlock.CreateWith(ctx, g, clerk, interlock.CreateRequest{Machine: fixture.Machine, ID: id}, func(ctx context.Context, tx any, t interlock.Transition) (any, error) {
-		return nil, execute(ctx, tx, insertLoan, t.Instance, t.To)
+		return nil, fixture.Exec(ctx, tx, insertLoan, t.Instance, t.To)
 	})
 	if errors.Is(err, &interlock.Refusal{Stage: interlock.StageConflict, Code: "exists"}) {
 		return nil
