@@ -52,7 +52,7 @@ func (s *Server) addKey(c *gin.Context, by interlock.Actor) error {
 		wrong = append(wrong, fsm.FieldError{Pointer: "/hash", Message: "want a SHA-256 as 64 hexadecimal digits in lower case"})
 	}
 	if in.Expires != nil {
-		if k.Expires, err = time.Parse(time.RFC3339Nano, *in.Expires); err != nil {
+		if k.Expires, err = parseTime(*in.Expires); err != nil {
 			wrong = append(wrong, fsm.FieldError{Pointer: "/expires_at", Message: "want a time like 2026-01-31T12:00:00Z (RFC 3339), or null"})
 		}
 	}

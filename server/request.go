@@ -202,9 +202,20 @@ func (q query) time(name string) (time.Time, error) {
 	if !given {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, value)
-	if err != nil || t.Year() < 1 || strings.Contains(value, ",") { // which Parse takes for a point, and RFC 3339 doesn't
+	t, err := parseTime(value)
+	if err != nil {
 		return time.Time{}, malformed("The parameter %s must be a time like 2026-01-31T12:00:00Z (RFC 3339).", name)
+	}
+	return t, nil
+}
+
+var errNoTime = errors.New("no time of RFC 3339")
+
+// parseTime is stricter than time.Parse, which takes a comma for a point.
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() < 1 || strings.Contains(s, ",") {
+		return time.Time{}, errNoTime
 	}
 	return t.UTC(), nil
 }

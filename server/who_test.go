@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,9 @@ func TestAPIKeysOverHTTP(t *testing.T) {
 	w.must(403, "erin", "GET", "/v1/keys", "")
 	w.must(403, "erin", "DELETE", "/v1/keys/"+id, "")
 	w.must(422, "adam", "POST", "/v1/keys", `{"id":"`+id+`","name":"billing","hash":"XX"}`)
+	for _, expires := range []string{"2999-01-31T12:00:00,5Z", "2999-01-31", ""} {
+		w.must(422, "adam", "POST", "/v1/keys", strings.Replace(body, "null", `"`+expires+`"`, 1))
+	}
 	w.must(400, "adam", "POST", "/v1/keys", `{"id":"`+id+`","name":"billing","key":"`+key+`"}`)
 	added := w.must(201, "adam", "POST", "/v1/keys", body)
 	require.Equal(t, "key~billing", added.json["actor"])
