@@ -40,7 +40,7 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 		}
 	}
 	if q.key != "" {
-		k := q.idempotency(g)
+		k := q.idempotency()
 		k.Machine, k.Instance, k.Seq, k.Image = next.Machine, next.ID, next.Version, imageOf(ch.Next)
 		c.Idempotency = &k
 	}

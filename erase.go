@@ -200,7 +200,8 @@ func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, fir
 	}
 	q.form = map[string]any{"rows": ranges(seqs), "count": json.Number(strconv.Itoa(len(seqs))), "attempts": req.Attempts && first}
 	c := &Commit{Epoch: epoch, Erase: &Erasure{Rows: rows, Attempts: req.Attempts && first}}
-	key, version := CacheKey{}, int64(0)
+	var key CacheKey
+	var version int64
 	if actor != nil {
 		c.Actor = changeActor(epoch, *actor, *actor, q, q.event, q.form)
 		key, version = actorKey(actor.Tenant, actor.ID), c.Actor.Next.Version

@@ -43,30 +43,35 @@ func everything(t *testing.T, st *sqlite.Store) string {
 	t.Helper()
 	var b strings.Builder
 	for _, table := range []string{"history", "texts", "outbox", "instance", "attempt", "idempotency"} {
-		rows, err := st.DB().QueryContext(t.Context(), `SELECT * FROM interlock_`+table)
-		require.NoError(t, err)
-		names, err := rows.Columns()
-		require.NoError(t, err)
-		for rows.Next() {
-			values, dest := make([]any, len(names)), make([]any, len(names))
-			for i := range values {
-				dest[i] = &values[i]
-			}
-			require.NoError(t, rows.Scan(dest...))
-			for _, v := range values {
-				switch v := v.(type) {
-				case string:
-					b.WriteString(v)
-				case []byte:
-					b.Write(v)
-				}
-				b.WriteByte('\n')
-			}
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
+		writeTable(t, &b, st, table)
 	}
 	return b.String()
+}
+
+func writeTable(t *testing.T, b *strings.Builder, st *sqlite.Store, table string) {
+	t.Helper()
+	rows, err := st.DB().QueryContext(t.Context(), `SELECT * FROM interlock_`+table)
+	require.NoError(t, err)
+	defer rows.Close()
+	names, err := rows.Columns()
+	require.NoError(t, err)
+	for rows.Next() {
+		values, dest := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		require.NoError(t, rows.Scan(dest...))
+		for _, v := range values {
+			switch v := v.(type) {
+			case string:
+				b.WriteString(v)
+			case []byte:
+				b.Write(v)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	require.NoError(t, rows.Err())
 }
 
 func TestErase(t *testing.T) {

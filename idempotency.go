@@ -66,7 +66,7 @@ func (g *Gate) once(ctx context.Context, q *question, run func() (outcome, error
 	return out, err
 }
 
-func (q *question) idempotency(g *Gate) Idempotency {
+func (q *question) idempotency() Idempotency {
 	return Idempotency{Tenant: q.actor.Tenant, Actor: q.actor.ID, Key: q.key, Token: q.tid, Fingerprint: q.fingerprint(),
 		Machine: q.ref.Machine, Instance: q.ref.ID, Expires: q.now.Add(keyLife)}
 }
@@ -75,7 +75,7 @@ func (q *question) idempotency(g *Gate) Idempotency {
 func (g *Gate) reserve(ctx context.Context, q *question) (done bool, out outcome, err error) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
 	defer cancel()
-	held, err := g.cfg.Store.Reserve(limited, q.idempotency(g), q.now, g.cfg.lease())
+	held, err := g.cfg.Store.Reserve(limited, q.idempotency(), q.now, g.cfg.lease())
 	if err == nil && held == nil {
 		return false, out, nil
 	}
@@ -91,7 +91,7 @@ func (g *Gate) reserve(ctx context.Context, q *question) (done bool, out outcome
 func (g *Gate) release(ctx context.Context, q *question) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
 	defer cancel()
-	if err := g.cfg.Store.Release(ctx, q.idempotency(g)); err != nil {
+	if err := g.cfg.Store.Release(ctx, q.idempotency()); err != nil {
 		g.log.LogAttrs(ctx, slog.LevelWarn, "interlock: an idempotency key could not be given back; it is free when its lease runs out", slog.Any("error", err))
 	}
 }

@@ -37,7 +37,8 @@ func marks(f *fixture) {
 	}
 	require.Len(f, want, 123)
 	assert.Equal(f, want, got)
-	for range f.store.Marks(f.ctx) {
+	for _, err := range f.store.Marks(f.ctx) {
+		require.NoError(f, err)
 		break
 	}
 	f.have("a", "doc", "the connection is free again")

@@ -154,6 +154,7 @@ func inMemory(t *testing.T, h *history, c *tally) {
 
 // verify gives the faults, without those of the triggers that were dropped.
 func verify(t *testing.T, store interlock.Store, witnesses ...interlock.Witness) []interlock.Fault {
+	t.Helper()
 	report, err := interlock.Verify(t.Context(), store, nil, witnesses...)
 	if err != nil {
 		t.Errorf("verify: %v", err)
@@ -162,6 +163,7 @@ func verify(t *testing.T, store interlock.Store, witnesses ...interlock.Witness)
 }
 
 func (h *history) edits(t *testing.T, c *tally, at []int) {
+	t.Helper()
 	for _, e := range edits {
 		groups := [][]int{at}
 		if e.moves { // more faults each, of which only so many are kept
@@ -182,6 +184,7 @@ func (h *history) edits(t *testing.T, c *tally, at []int) {
 }
 
 func (h *history) deletes(t *testing.T, c *tally, at []int) {
+	t.Helper()
 	m := h.untouched()
 	for i, p := range at {
 		m.rows = slices.Delete(m.rows, h.first+p-i, h.first+p-i+1)
@@ -194,6 +197,7 @@ func (h *history) deletes(t *testing.T, c *tally, at []int) {
 }
 
 func (h *history) swaps(t *testing.T, c *tally, at []int) {
+	t.Helper()
 	m := h.untouched()
 	chain := h.chain(m)
 	pair := func(p int) (int, int) { return p, (p + 1) % h.n } // the last with the first
@@ -221,6 +225,7 @@ func (h *history) inserted(p int) interlock.Record {
 }
 
 func (h *history) insert(t *testing.T, c *tally, p int) {
+	t.Helper()
 	m := h.untouched()
 	chain := h.chain(m)
 	for i := p + 1; i < h.n; i++ {
@@ -240,6 +245,7 @@ func (h *history) insert(t *testing.T, c *tally, p int) {
 
 // truncate cuts the chain off after position p and makes the instance what it was.
 func (h *history) truncate(t *testing.T, c *tally, p int) {
+	t.Helper()
 	if p == h.n-1 {
 		return // nothing to cut; the removal of the whole chain stands for it
 	}
@@ -259,6 +265,7 @@ func (h *history) truncate(t *testing.T, c *tally, p int) {
 
 // rebuild ascribes row p to another and makes every later row follow.
 func (h *history) rebuild(t *testing.T, c *tally, p int) {
+	t.Helper()
 	m := h.untouched()
 	rebuilt(h.chain(m), p)
 	m.head(func(head *interlock.Head) { head.Hash = h.chain(m)[h.n-1].Hash })
@@ -276,6 +283,7 @@ func rebuilt(chain []interlock.Record, p int) {
 // onlyWitnessed counts what a witness finds and, at some positions, sees that
 // the chain itself is flawless: the forger made no mistake that gives him away.
 func (h *history) onlyWitnessed(t *testing.T, c *tally, claim string, m *memory, p int) {
+	t.Helper()
 	if p%20 == 0 {
 		if bad := verify(t, m); len(bad) > 0 {
 			t.Errorf("%s at row %d: found without a witness: %s", claim, p+1, bad[0])
