@@ -50,17 +50,17 @@ func (d *decider) precondition() *Refusal {
 		return nil
 	}
 	return &Refusal{Stage: StageConflict, Code: "precondition_failed", Instance: inst,
-		Message: fmt.Sprintf("it is not the version that If-Match names any more: it is %s now, version %d", inst.State, inst.Version)}
+		Message: fmt.Sprintf("If-Match names another version: it is %s now, version %d", inst.State, inst.Version)}
 }
 
 // demanded refuses what would be done without naming the version that it is
-// meant for, where the machine demands that. A dry run does nothing.
+// meant for, where the machine demands that: "*" names none. A dry run does nothing.
 func (d *decider) demanded() *Refusal {
-	if !d.f.m.IfMatch() || len(d.q.ifMatch) > 0 || d.q.dryRun && !d.q.rehearsal || d.q.op != opFire && d.q.op != opFacts {
+	if !d.f.m.IfMatch() || d.q.namesVersion() || d.q.dryRun && !d.q.rehearsal || d.q.op != opFire && d.q.op != opFacts {
 		return nil
 	}
 	return &Refusal{Stage: StageInput, Code: "precondition_required",
-		Message: "this machine demands If-Match: read the instance, and send the ETag of that answer as If-Match with the same request"}
+		Message: "this machine demands If-Match with a version: read the instance, and send the ETag of that answer as If-Match with the same request"}
 }
 
 // exists is what a creation is told whose id is taken.

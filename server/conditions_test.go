@@ -179,6 +179,7 @@ events: {finish: {from: open, to: done, requires: [employee]}}
 		assert.Contains(t, a.json["detail"], "If-Match")
 		assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
 		w.must(404, "uma", call[0], path+call[1], call[2])
+		w.must(428, "erin", call[0], path+call[1], call[2], "If-Match", "*") // whatever it is now: that is what isn't wanted
 	}
 	w.must(200, "erin", "POST", path+"/events?dry_run=true", `{"event":"finish"}`)
 	tag = w.must(200, "erin", "PATCH", path+"/facts", `{"n":1}`, "If-Match", tag).Header.Get("ETag")
