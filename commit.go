@@ -187,7 +187,7 @@ func (g *Gate) commit(ctx context.Context, c *Commit) error {
 }
 
 func known(err error) bool {
-	for _, k := range []error{ErrStale, ErrExists, ErrLastAdmin, ErrKeyUsed, ErrNoRow} {
+	for _, k := range []error{ErrStale, ErrExists, ErrLastAdmin, ErrKeyUsed, ErrNoRow, ErrBusy} {
 		if errors.Is(err, k) {
 			return true
 		}
@@ -240,7 +240,7 @@ func (g *Gate) again(ctx context.Context, c *Commit, rec *Record) (found, settle
 	if err == nil {
 		return true, true, nil
 	}
-	if !known(err) {
+	if !known(err) || errors.Is(err, ErrBusy) {
 		return false, false, err
 	}
 	rows, err := g.cfg.Store.History(ctx, rec.Tenant, Ref{rec.Machine, rec.Instance}, rec.Seq-1, 1)

@@ -203,6 +203,8 @@ func (g *Gate) failed(ctx context.Context, q *question, f *facts, look int, err 
 	switch {
 	case errors.Is(err, ErrExists):
 		no = q.exists()
+	case errors.Is(err, ErrBusy):
+		no = unavailable("busy", "the store has too much to write already; nothing was done", err)
 	case errors.Is(err, ErrNoRow):
 		no = &Refusal{Stage: StageConflict, Code: "drift", Message: "the application's row of this instance is gone"}
 	case errors.Is(err, ErrKeyUsed):

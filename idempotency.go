@@ -81,6 +81,9 @@ func (g *Gate) reserve(ctx context.Context, q *question) (done bool, out outcome
 	}
 	if err != nil {
 		no := unavailable("store_failed", "the store doesn't answer", err)
+		if errors.Is(err, ErrBusy) {
+			no = unavailable("busy", "the store has too much to write already; nothing was done", err)
+		}
 		_, err := g.refuse(ctx, q, nil, 1, no)
 		return true, out, err
 	}

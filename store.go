@@ -19,6 +19,7 @@ var (
 	ErrExists    = errors.New("interlock: one of this id exists")                       // creation of an instance or an API key
 	ErrLastAdmin = errors.New("interlock: this would remove the last administrator")    // Commit.KeepAdmin
 	ErrKeyUsed   = errors.New("interlock: the idempotency key is no longer this one's") // Commit.Idempotency
+	ErrBusy      = errors.New("interlock: the store has too much to write already")     // nothing was begun
 	ErrNoRow     = errors.New("interlock: the application's table has no row for it")   // Commit.Bound
 )
 
@@ -43,7 +44,7 @@ type Store interface {
 	LoadMany(ctx context.Context, tenant string, refs []Ref, actors []string) ([]Facts, error)
 
 	// Commit writes, if all predicates hold. nil: durable. ErrStale, ErrExists,
-	// ErrLastAdmin, ErrKeyUsed, ErrNoRow: certainly nothing written. Else: unknown.
+	// ErrLastAdmin, ErrKeyUsed, ErrNoRow, ErrBusy: certainly nothing written. Else: unknown.
 	Commit(ctx context.Context, c *Commit) error
 
 	// Within runs fn in one writing transaction, commits when fn returns nil

@@ -9,5 +9,5 @@
 //	r.HandleMethodNotAllowed = true  // 405 with Allow, not 404
 //	r.UseRawPath = true              // an encoded slash reaches no other route: the id is refused here
 //	srv := &http.Server{Handler: r, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
-//		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10} // r.Run sets none of these
+//		WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10} // r.Run sets none of these
 package middleware

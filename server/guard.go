@@ -144,11 +144,20 @@ func (s *Server) admit(c *gin.Context) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 	route := c.FullPath()
-	if s.draining.Load() && route != "/healthz" && route != "/readyz" {
+	health := route == "/healthz" || route == "/readyz"
+	if s.draining.Load() && !health {
 		c.Header("Connection", "close")
 		c.Header("Retry-After", retryAfterDrain)
 		middleware.WriteProblem(c, &middleware.Problem{Code: codeBusy, Stage: interlock.StageUnavailable, Detail: "The server is about to stop; nothing was done."})
 		return
+	}
+	if !health {
+		if !s.places.enter(c.Request.Context()) {
+			c.Header("Retry-After", retryAfterBusy)
+			middleware.WriteProblem(c, &middleware.Problem{Code: codeBusy, Stage: interlock.StageUnavailable, Detail: "Too many requests are being worked on; nothing was done."})
+			return
+		}
+		defer s.places.leave()
 	}
 	if why, bad := c.Request.Context().Value(badPathKey{}).(string); bad {
 		c.Writer.Header().Del("Allow")

@@ -11,7 +11,10 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-const checkTimeout = 2 * time.Second
+const (
+	checkTimeout = 2 * time.Second
+	checkEvery   = time.Second
+)
 
 func (s *Server) health(c *gin.Context) error {
 	if err := answersJSON(c); err != nil {
@@ -26,8 +29,9 @@ type readinessJSON struct {
 }
 
 type checkJSON struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	AgeMS int64  `json:"age_ms"` // of the answer
 }
 
 // readiness says which part is down, and to the log alone why.
@@ -35,7 +39,7 @@ func (s *Server) readiness(c *gin.Context) error {
 	if err := answersJSON(c); err != nil {
 		return err
 	}
-	out := readinessJSON{Status: "ready", Checks: s.checks(c.Request.Context())}
+	out := readinessJSON{Status: "ready", Checks: s.checks()}
 	for _, check := range out.Checks {
 		if !check.OK {
 			out.Status = "not_ready"
@@ -50,14 +54,48 @@ func (s *Server) readiness(c *gin.Context) error {
 	return answer(c, http.StatusOK, out)
 }
 
-// checks asks all at once and waits for the slowest, or for the limit: a check
+// probe is the newest answer of the checks. Whoever asks within checkEvery gets
+// it with its age, and all who ask while they are being asked wait for the one
+// answer: asking often costs the parts nothing.
+type probe struct {
+	mu      sync.Mutex
+	at      time.Time
+	last    []checkJSON
+	running chan struct{} // nil: nobody asks
+}
+
+func (s *Server) checks() []checkJSON {
+	p := &s.probed
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(s.ready) > 0 && (p.last == nil || time.Since(p.at) > checkEvery) {
+		if p.running == nil {
+			p.running = make(chan struct{})
+			go s.probe(p.running)
+		}
+		running := p.running
+		p.mu.Unlock()
+		<-running // at most checkTimeout
+		p.mu.Lock()
+	}
+	out := append([]checkJSON{}, p.last...)
+	for i := range out {
+		out[i].AgeMS = time.Since(p.at).Milliseconds()
+	}
+	return out
+}
+
+// probe asks all at once and waits for the slowest, or for the limit: a check
 // that doesn't mind its context is down, and holds up no answer.
-func (s *Server) checks(ctx context.Context) []checkJSON {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+func (s *Server) probe(done chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	out := make([]checkJSON, len(s.ready))
-	var mu sync.Mutex
-	done := make(chan struct{}, len(s.ready))
+	type answer struct {
+		at int
+		ok bool
+	}
+	answers := make(chan answer, len(s.ready))
 	for i, check := range s.ready {
 		out[i].Name = check.Name
 		go func() {
@@ -65,21 +103,21 @@ func (s *Server) checks(ctx context.Context) []checkJSON {
 			if err != nil {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", check.Name), slog.String("error", err.Error()))
 			}
-			mu.Lock()
-			out[i].OK = err == nil
-			mu.Unlock()
-			done <- struct{}{}
+			answers <- answer{i, err == nil}
 		}()
 	}
 	for range s.ready {
 		select {
-		case <-done:
+		case a := <-answers:
+			out[a.at].OK = a.ok
 		case <-ctx.Done():
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return append([]checkJSON{}, out...)
+	p := &s.probed
+	p.mu.Lock()
+	p.at, p.last, p.running = time.Now(), out, nil
+	p.mu.Unlock()
+	close(done)
 }
 
 func ask(ctx context.Context, check Check) (err error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -33,9 +34,20 @@ type Config struct {
 	// interlock.APIKeyStore.
 	APIKeys bool
 
-	Ready   []Check      // asked by /readyz, each for at most 2 s
+	// Ready are asked by /readyz, each for at most 2 s, all of them at most once a
+	// second. What they ask for shouldn't be a place among the requests' own, such
+	// as a connection of the pool: readiness answers under full load, too.
+	Ready   []Check
 	Metrics *Metrics     // nil: nothing is counted
 	Logger  *slog.Logger // nil: slog.Default()
+
+	// Overload: so many requests are worked on at once (0: 256), so many more wait
+	// (0: 256, negative: none), each for at most WaitLimit (0: 1 s); others are
+	// answered 503 `busy` with Retry-After. /healthz and /readyz need no place.
+	MaxInFlight, MaxWaiting int
+	WaitLimit               time.Duration
+
+	DrainTimeout time.Duration // that requests get to finish when the server stops; 0: 10 s
 
 	// CursorKey seals the cursors of pages; 32 bytes or more. nil: a random one,
 	// so that cursors end with the process. Servers behind one balancer need the same.
@@ -68,6 +80,9 @@ type Server struct {
 
 	checkpoints func(context.Context) ([]string, error)
 
+	probed   probe
+	places   *admission
+	limits   limits
 	draining atomic.Bool
 	inFlight atomic.Int64
 }
@@ -103,6 +118,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	s.places, s.limits = newAdmission(cfg.MaxInFlight, cfg.MaxWaiting, cfg.WaitLimit), standardLimits
+	if cfg.DrainTimeout > 0 {
+		s.limits.drain = cfg.DrainTimeout
 	}
 	if s.metrics != nil {
 		s.metrics.Know(cfg.Gate)

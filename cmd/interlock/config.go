@@ -34,6 +34,11 @@ type config struct {
 
 	CursorKey secret `yaml:"cursor_key" env:"CURSOR_KEY"`
 
+	MaxInFlight  int           `yaml:"max_in_flight" env:"MAX_IN_FLIGHT"`
+	MaxWaiting   int           `yaml:"max_waiting" env:"MAX_WAITING"`
+	WaitLimit    time.Duration `yaml:"wait_limit" env:"WAIT_LIMIT"`
+	DrainTimeout time.Duration `yaml:"drain_timeout" env:"DRAIN_TIMEOUT"`
+
 	TLS     tlsConfig     `yaml:"tls" envPrefix:"TLS_"`
 	JWT     jwtConfig     `yaml:"jwt" envPrefix:"JWT_"`
 	Issuers []jwtConfig   `yaml:"issuers"` // in the file only
@@ -86,7 +91,7 @@ type jwtConfig struct {
 }
 
 func defaultConfig() config {
-	return config{Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true,
+	return config{MaxInFlight: 256, MaxWaiting: 256, WaitLimit: time.Second, DrainTimeout: 10 * time.Second, Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true,
 		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}, Types: []string{"JWT", "at+jwt"},
 			MaxStale: 24 * time.Hour, MaxLifetime: time.Hour, Remember: 4096},
 		Checkpoints: checkpointConfig{Every: time.Hour}}
@@ -106,6 +111,10 @@ const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlo
   bootstrap_admin: ""              # id of the first administrator, where there is none yet
   log: json                        # or text
   cursor_key: ""                   # secret, 32 bytes or more: page cursors stay valid over restarts
+  max_in_flight: 256               # requests worked on at once
+  max_waiting: 256                 # that wait for that; -1: none. Beyond it: 503 with Retry-After
+  wait_limit: 1s                   # how long they wait
+  drain_timeout: 10s               # that requests get to finish when the server stops
   tls:                             # PEM files; "": none
     cert: ""
     key: ""

@@ -29,6 +29,7 @@ const (
 func main() {
 	gin.SetMode(gin.ReleaseMode) // a setting of the process, so the program's to make
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
@@ -23,6 +24,7 @@ type opened struct {
 	interlock.Store
 	name  string // for people, without secrets
 	close func() error
+	ask   func(context.Context) error // whether it answers; takes no connection from the pool
 }
 
 // openStore opens "sqlite:PATH", a path, or a "postgres://" URL.
@@ -38,7 +40,7 @@ func openStore(ctx context.Context, where string, opts ...sqlite.Option) (*opene
 	if err != nil {
 		return nil, err
 	}
-	return &opened{Store: st, name: "sqlite:" + path, close: st.Close}, nil
+	return &opened{Store: st, name: "sqlite:" + path, close: st.Close, ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }}, nil
 }
 
 // openWitnessed opens a store that keeps its witness in the file; "" is where it
@@ -70,7 +72,18 @@ func openPostgres(ctx context.Context, url string, opts ...postgres.Option) (*op
 		pool.Close()
 		return nil, fmt.Errorf("%s doesn't answer: %w", name, err)
 	}
-	return &opened{Store: postgres.New(pool, opts...), name: name, close: func() error { pool.Close(); return nil }}, nil
+	return &opened{Store: postgres.New(pool, opts...), name: name, close: func() error { pool.Close(); return nil },
+		ask: func(ctx context.Context) error { return askPostgres(ctx, cfg.ConnConfig.Copy()) }}, nil
+}
+
+// askPostgres has a connection of its own, so that a pool in which all are at
+// work doesn't look like a server that is down.
+func askPostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Ping(ctx), conn.Close(ctx))
 }
 
 // openCache opens a Redis URL; "" is no cache. Its alarms (an entry that isn't

@@ -81,6 +81,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 	}
 	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: who.identify, headers: c.headers(), apiKeys: c.APIKeys, certificate: certificate, machines: machines, policy: policy,
 		store: c.store(), witness: c.Witness, strict: c.Strict, redis: string(c.Redis)}
+	s.maxInFlight, s.maxWaiting, s.waitLimit, s.drainTimeout = c.MaxInFlight, c.MaxWaiting, c.WaitLimit, c.DrainTimeout
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
 	}
@@ -136,14 +137,18 @@ type service struct {
 	identity          func(*http.Request) (interlock.Actor, error)
 	headers           *server.HeaderConfig // nil: none
 	apiKeys           bool
-	certificate       *certificate // nil: no TLS
-	machines          []*fsm.Machine
-	policy            interlock.Policy
-	store, redis      string
-	witness           string
-	strict            bool // former rules are retired at once
-	cursorKey         []byte
-	checkpoints       *checkpoints // nil: none are taken
+
+	maxInFlight, maxWaiting int
+	waitLimit, drainTimeout time.Duration
+
+	certificate  *certificate // nil: no TLS
+	machines     []*fsm.Machine
+	policy       interlock.Policy
+	store, redis string
+	witness      string
+	strict       bool // former rules are retired at once
+	cursorKey    []byte
+	checkpoints  *checkpoints // nil: none are taken
 
 	started func(context.Context, *interlock.Gate) error   // before the first request
 	ready   func(addr string)                              // when it listens
@@ -186,14 +191,15 @@ func (s *service) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	ready := []server.Check{{Name: "store", Ask: func(ctx context.Context) error { _, err := st.Epoch(ctx); return err }},
+	ready := []server.Check{{Name: "store", Ask: st.ask},
 		{Name: "rules", Ask: func(context.Context) error { return g.InForce() }}}
 	if source, ok := s.policy.(*policies.Source); ok {
 		ready = append(ready, server.Check{Name: "policy", Ask: source.Ready})
 		metrics.Abandoned(source.Leaked)
 	}
 	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
-		Checkpoints: s.checkpoints.notes(), Ready: ready})
+		Checkpoints: s.checkpoints.notes(), Ready: ready,
+		MaxInFlight: s.maxInFlight, MaxWaiting: s.maxWaiting, WaitLimit: s.waitLimit, DrainTimeout: s.drainTimeout})
 	if err != nil {
 		return err
 	}

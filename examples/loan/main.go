@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 
-	server := &http.Server{Handler: app, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: app, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func run(ctx context.Context, listen, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.gate.Close(context.WithoutCancel(ctx))) }()
 
-	server := &http.Server{Addr: listen, Handler: a, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Addr: listen, Handler: a, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	ended := make(chan error, 1)
 	go func() { ended <- server.ListenAndServe() }()
 	fmt.Fprintln(os.Stderr, "listening on http://"+listen)

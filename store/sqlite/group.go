@@ -25,6 +25,10 @@ type pending struct {
 	done chan struct{}
 }
 
+// mostWaiting is how many writes wait for their turn; a longer queue would only
+// let them wait beyond their limits.
+const mostWaiting = 4096
+
 // most is how many commits share a transaction.
 const most = 256
 
@@ -44,6 +48,10 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 func (g *group) do(ctx context.Context, run func(context.Context, sqlstore.Tx) error) error {
 	p := &pending{run: run, done: make(chan struct{})}
 	g.mu.Lock()
+	if len(g.queue) >= mostWaiting {
+		g.mu.Unlock()
+		return interlock.ErrBusy
+	}
 	g.queue = append(g.queue, p)
 	if !g.busy {
 		g.busy = true
