@@ -76,21 +76,22 @@ var sqlEdits = []struct{ table, set string }{
 const ofVictim = ` machine = 'doc' AND instance = 'd'`
 
 // inDatabase tampers by SQL with the real tables: every position is edited (the
-// columns in turn), deleted and swapped; some are inserted at, cut off and
+// columns in turn) and deleted; some are swapped, inserted at, cut off and
 // rebuilt from, which costs the whole chain each time.
 func inDatabase(t *testing.T, h *history, c *tally) {
 	t.Helper()
 	w := &writer{T: t, store: h.store, prefix: prefixOf(t.Context(), h.store)}
 	w.keep()
 	const apart = 25
-	for offset := range apart {
-		var at []int
-		for p := offset; p < h.n; p += apart {
-			at = append(at, p)
-		}
+	for at := range h.spread(apart) {
 		w.edits(h, c, at, apart)
 		w.deletes(h, c, at, apart)
-		w.swaps(h, c, at, apart)
+	}
+	n := 0
+	for at := range h.spread(4 * apart) { // a swap makes more faults
+		if n++; n%4 == 1 {
+			w.swaps(h, c, at, 4*apart)
+		}
 	}
 	for p := 0; p < h.n; p += max(1, h.n/12) {
 		w.insert(h, c, p)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -27,6 +28,7 @@ import (
 type edit struct {
 	name  string
 	do    func(*interlock.Record)
+	apart int  // how far from each other edits of one go stand: 0, 12, where each is one fault
 	moves bool // the row goes elsewhere
 }
 
@@ -47,21 +49,21 @@ var edits = []edit{
 	{name: "facts", do: func(r *interlock.Record) { r.Facts = map[string]any{"n": "another"} }},
 	{name: "salt", do: func(r *interlock.Record) { r.Salt = flipped(r.Salt, 0) }},
 	{name: "texts", do: func(r *interlock.Record) { r.Note, r.Input, r.Facts, r.Salt, r.Erased = "", nil, nil, nil, true }},
-	{name: "hash", do: func(r *interlock.Record) { r.Hash = flipped(r.Hash, 0) }},
-	{name: "prev", do: func(r *interlock.Record) { r.Prev = flipped(r.Prev, 0) }},
-	{name: "first byte", do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, 0) }},
-	{name: "last byte", do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, len(r.Bytes)-1) }},
-	{name: "some byte", do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, int(r.Seq*37)%len(r.Bytes)) }},
-	{name: "a byte less", do: func(r *interlock.Record) { r.Bytes = r.Bytes[:len(r.Bytes)-1] }},
-	{name: "a field more", do: func(r *interlock.Record) { r.Bytes = append(slices.Clone(r.Bytes), 0, 0, 0, 0) }},
-	{name: "actor, bytes and hash", do: func(r *interlock.Record) {
+	{name: "hash", apart: 50, do: func(r *interlock.Record) { r.Hash = flipped(r.Hash, 0) }},
+	{name: "prev", apart: 50, do: func(r *interlock.Record) { r.Prev = flipped(r.Prev, 0) }},
+	{name: "first byte", apart: 50, do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, 0) }},
+	{name: "last byte", apart: 50, do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, len(r.Bytes)-1) }},
+	{name: "some byte", apart: 50, do: func(r *interlock.Record) { r.Bytes = flipped(r.Bytes, int(r.Seq*37)%len(r.Bytes)) }},
+	{name: "a byte less", apart: 50, do: func(r *interlock.Record) { r.Bytes = r.Bytes[:len(r.Bytes)-1] }},
+	{name: "a field more", apart: 50, do: func(r *interlock.Record) { r.Bytes = append(slices.Clone(r.Bytes), 0, 0, 0, 0) }},
+	{name: "actor, bytes and hash", apart: 50, do: func(r *interlock.Record) {
 		r.Actor = "mallory"
 		forge(r, func(f [][]byte) { f[fieldActor] = []byte("mallory") })
 	}},
-	{name: "seq", moves: true, do: func(r *interlock.Record) { r.Seq += 100_000 }},
-	{name: "instance", moves: true, do: func(r *interlock.Record) { r.Instance = "elsewhere" }},
-	{name: "machine", moves: true, do: func(r *interlock.Record) { r.Machine = "elsewhere" }},
-	{name: "tenant", moves: true, do: func(r *interlock.Record) { r.Tenant = "elsewhere" }},
+	{name: "seq", apart: 100, moves: true, do: func(r *interlock.Record) { r.Seq += 100_000 }},
+	{name: "instance", apart: 100, moves: true, do: func(r *interlock.Record) { r.Instance = "elsewhere" }},
+	{name: "machine", apart: 100, moves: true, do: func(r *interlock.Record) { r.Machine = "elsewhere" }},
+	{name: "tenant", apart: 100, moves: true, do: func(r *interlock.Record) { r.Tenant = "elsewhere" }},
 }
 
 func flipped(b []byte, at int) []byte {
@@ -128,14 +130,14 @@ func TestTamper(t *testing.T) {
 // inMemory tampers with copies of the real rows: every position, every way.
 func inMemory(t *testing.T, h *history, c *tally) {
 	t.Helper()
-	const apart = 50 // several rows at once, too far apart to help each other to be found
 	var jobs []func()
-	for offset := range apart {
-		var at []int
-		for p := offset; p < h.n; p += apart {
-			at = append(at, p)
+	for _, e := range edits {
+		for at := range h.spread(max(12, e.apart)) {
+			jobs = append(jobs, func() { h.edits(t, c, e, at) })
 		}
-		jobs = append(jobs, func() { h.edits(t, c, at) }, func() { h.deletes(t, c, at) }, func() { h.swaps(t, c, at) })
+	}
+	for at := range h.spread(50) {
+		jobs = append(jobs, func() { h.deletes(t, c, at) }, func() { h.swaps(t, c, at) })
 	}
 	for p := range h.n {
 		jobs = append(jobs, func() { h.insert(t, c, p) }, func() { h.truncate(t, c, p) }, func() { h.rebuild(t, c, p) })
@@ -152,6 +154,23 @@ func inMemory(t *testing.T, h *history, c *tally) {
 	wg.Wait()
 }
 
+// spread parts all positions into lists of those that stand so far apart that
+// they don't help each other to be found, and make fewer faults together than
+// the verifier keeps.
+func (h *history) spread(apart int) iter.Seq[[]int] {
+	return func(yield func([]int) bool) {
+		for offset := range min(apart, h.n) {
+			var at []int
+			for p := offset; p < h.n; p += apart {
+				at = append(at, p)
+			}
+			if !yield(at) {
+				return
+			}
+		}
+	}
+}
+
 // verify gives the faults, without those of the triggers that were dropped.
 func verify(t *testing.T, store interlock.Store, witnesses ...interlock.Witness) []interlock.Fault {
 	t.Helper()
@@ -162,24 +181,18 @@ func verify(t *testing.T, store interlock.Store, witnesses ...interlock.Witness)
 	return slices.DeleteFunc(report.Bad, func(f interlock.Fault) bool { return strings.HasPrefix(f.Problem, "the trigger ") })
 }
 
-func (h *history) edits(t *testing.T, c *tally, at []int) {
+func (h *history) edits(t *testing.T, c *tally, e edit, at []int) {
 	t.Helper()
-	for _, e := range edits {
-		groups := [][]int{at}
-		if e.moves { // more faults each, of which only so many are kept
-			groups = slices.Collect(slices.Chunk(at, 5))
-		}
-		for _, group := range groups {
-			m := h.untouched()
-			for _, p := range group {
-				e.do(&h.chain(m)[p])
-			}
-			m.sorted()
-			found := places(verify(t, m))
-			for _, p := range group {
-				c.count("edit", found[int64(p+1)] || found[int64(p+2)], "column %s of row %d", e.name, p+1)
-			}
-		}
+	m := h.untouched()
+	for _, p := range at {
+		e.do(&h.chain(m)[p])
+	}
+	if e.moves {
+		m.sorted()
+	}
+	found := places(verify(t, m))
+	for _, p := range at {
+		c.count("edit", found[int64(p+1)] || found[int64(p+2)], "column %s of row %d", e.name, p+1)
 	}
 }
 
