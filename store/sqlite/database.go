@@ -60,7 +60,8 @@ func dialect() *sqlstore.Dialect {
 		List:   "json_each",
 		Arrays: "json_each",
 		Bytes:  "BINARY",
-		Guards: []string{"interlock_history_no_update", "interlock_history_no_delete", "interlock_history_no_replace", "interlock_texts_no_update"},
+		Guards: []string{"interlock_history_no_update", "interlock_history_no_delete", "interlock_history_no_replace", "interlock_texts_no_update",
+			"interlock_epoch_no_update", "interlock_epoch_no_delete", "interlock_epoch_no_replace"},
 		// Whole: a trigger of the same name that does nothing isn't one.
 		GuardSQL: `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = $1 AND sql LIKE '%RAISE(ABORT, %'
 			AND (name LIKE '%_no_replace' OR sql NOT LIKE '%WHEN%')`,

@@ -9,6 +9,9 @@ CREATE TABLE il.epoch (
 CREATE TRIGGER epoch_no_change BEFORE UPDATE OR DELETE ON il.epoch FOR EACH ROW EXECUTE FUNCTION il.refuse_change();
 CREATE TRIGGER epoch_no_truncate BEFORE TRUNCATE ON il.epoch FOR EACH STATEMENT EXECUTE FUNCTION il.refuse_change();
 
+ALTER TABLE il.epoch ENABLE ALWAYS TRIGGER epoch_no_change;
+ALTER TABLE il.epoch ENABLE ALWAYS TRIGGER epoch_no_truncate;
+
 -- What running processes leave now and then, and remember outside of the database:
 -- a store that lacks a mark was put back to a time before it.
 CREATE TABLE il.mark (

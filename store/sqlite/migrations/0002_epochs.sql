@@ -12,6 +12,11 @@ BEGIN SELECT RAISE(ABORT, 'epochs are append-only'); END;
 CREATE TRIGGER il.epoch_no_delete BEFORE DELETE ON il.epoch
 BEGIN SELECT RAISE(ABORT, 'epochs are append-only'); END;
 
+-- REPLACE deletes without firing a trigger where a connection has recursive triggers off.
+CREATE TRIGGER il.epoch_no_replace BEFORE INSERT ON il.epoch
+WHEN EXISTS (SELECT 1 FROM il.epoch e WHERE e.n = NEW.n OR e.epoch = NEW.epoch)
+BEGIN SELECT RAISE(ABORT, 'epochs are append-only'); END;
+
 -- What running processes leave now and then, and remember outside of the database:
 -- a store that lacks a mark was put back to a time before it.
 CREATE TABLE il.mark (
