@@ -176,9 +176,9 @@ func changeActor(epoch string, prev, next ActorRecord, q *question, event string
 // commit sends the change on a context of its own: a caller that goes away
 // doesn't leave a commit half known. nil, a known error of Store.Commit, or a *Refusal.
 func (g *Gate) commit(ctx context.Context, c *Commit) error {
+	g.watch.writes()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.CommitTimeout)
 	defer cancel()
-	g.watch.writes()
 	err := g.cfg.Store.Commit(ctx, c)
 	if err == nil || known(err) {
 		return err
