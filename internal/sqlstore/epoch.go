@@ -133,10 +133,18 @@ func (s *Store) Begin(ctx context.Context) error {
 }
 
 // Mark leaves a mark in the store and remembers it: first there, then here, so
-// that what is remembered is in the store whatever happens in between.
+// that what is remembered is in the store whatever happens in between. A store
+// that lacks the mark before is an *interlock.RewoundError, and gets no new one:
+// it would be taken for whole from then on.
 func (s *Store) Mark(ctx context.Context) error {
 	next := witness{Mark: rand.Text()}
+	s.seen.mu.Lock()
+	last := s.seen.last
+	s.seen.mu.Unlock()
 	err := s.db.InTx(ctx, func(tx Tx) error {
+		if err := s.same(ctx, tx, last); err != nil {
+			return err
+		}
 		found, err := one(ctx, tx, s.q.epoch, nil, &next.Epoch)
 		if err != nil || !found {
 			return stale(err, errNoEpoch)

@@ -122,6 +122,8 @@ func lostMark(f *fixture) {
 	var gone *interlock.RewoundError
 	require.ErrorAs(f, s.Unbroken(f.ctx), &gone)
 	require.ErrorContains(f, gone, "interlock epoch bump")
+	require.ErrorAs(f, s.Mark(f.ctx), &gone, "a new mark would hide that the last one is gone")
+	require.ErrorAs(f, s.Unbroken(f.ctx), &gone)
 	_, err := s.BumpEpoch(f.ctx, "known")
 	require.NoError(f, err)
 	require.NoError(f, s.Unbroken(f.ctx))
