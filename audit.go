@@ -136,14 +136,15 @@ type auditPosition struct {
 
 func parsePosition(s string) (auditPosition, error) {
 	parts := strings.Split(s, "/")
-	n, err := strconv.ParseInt(parts[len(parts)-1], 10, 64)
+	last := len(parts) - 1
+	n, err := strconv.ParseInt(parts[last], 10, 64)
 	switch {
 	case s == "":
 		return auditPosition{}, nil
 	case err == nil && n > 0 && parts[0] == "r" && len(parts) == 2:
 		return auditPosition{refused: true, seq: n}, nil
-	case err == nil && n > 0 && parts[0] == "c" && len(parts) == 4:
-		return auditPosition{ref: Ref{parts[1], parts[2]}, seq: n}, nil
+	case err == nil && n > 0 && parts[0] == "c" && len(parts) >= 4: // a machine's name may hold slashes, an id none
+		return auditPosition{ref: Ref{strings.Join(parts[1:last-1], "/"), parts[last-1]}, seq: n}, nil
 	}
 	return auditPosition{}, &Refusal{Stage: StageInput, Code: "input_invalid", Message: "there is no such page"}
 }

@@ -308,3 +308,36 @@ func TestFloodOfRefusedAttempts(t *testing.T) {
 	require.Len(t, counts, 1)
 	require.EqualValues(t, flood, counts[0].Count)
 }
+
+// A quoted name of a machine may hold slashes: pages go on behind it all the same,
+// and so does an erasure that needs more than one.
+func TestAuditPagesOfAMachineWithSlashesInItsName(t *testing.T) {
+	g := newGate(t, func(c *interlock.Config) {
+		c.Machines, c.Policy = machines(t, `
+machine: "gate/north/1"
+initial: shut
+create: {requires: [anyone]}
+states: {shut: {}}
+events:
+  ring: {from: shut, to: shut, requires: [anyone]}
+`), nil
+	})
+	ann, ref := interlock.Actor{ID: "ann"}, interlock.Ref{Machine: "gate/north/1", ID: "1"}
+	_, err := g.Create(t.Context(), ann, interlock.CreateRequest{Machine: ref.Machine, ID: ref.ID})
+	require.NoError(t, err)
+	_, err = g.Fire(t.Context(), ann, interlock.Request{Machine: ref.Machine, ID: ref.ID, Event: "ring"})
+	require.NoError(t, err)
+	var seqs []int64
+	query := interlock.AuditQuery{Machine: ref.Machine, Outcome: interlock.Committed, Limit: 1}
+	for range 3 {
+		page, err := g.Audit(t.Context(), root, query)
+		require.NoError(t, err)
+		for _, row := range page.Rows {
+			seqs = append(seqs, row.Seq)
+		}
+		if query.After = page.Next; page.Next == "" {
+			break
+		}
+	}
+	require.Equal(t, []int64{1, 2}, seqs)
+}
