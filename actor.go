@@ -42,6 +42,8 @@ type Actor struct {
 
 	Claims     map[string]any // from the token; policies may narrow by them
 	OnBehalfOf *Actor         // for whom a service acts; ID and Person count
+
+	apiKey string // id of the key that [Gate.APIKeyActor] believed; every commit asks for it again
 }
 
 // SystemActor is the host's own code, in the tenant ("" is DefaultTenant).

@@ -266,7 +266,9 @@ func (g *Gate) change(ctx context.Context, by Actor, id, event string, input map
 			g.observed(ctx, q, nil, look, nil)
 			return rec, nil
 		case errors.Is(err, ErrStale):
-			continue
+			if no = g.keyStands(ctx, q); no == nil {
+				continue
+			}
 		case errors.Is(err, ErrExists):
 			no = &Refusal{Stage: StageConflict, Code: "exists", Message: "there is a key of this id already"}
 		case errors.Is(err, ErrLastAdmin):
@@ -313,7 +315,7 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if !changed {
 		return prev, nil
 	}
-	c := &Commit{Epoch: epoch, Actor: changeActor(epoch, prev, next, q, q.event, q.form), APIKey: q.apiKey}
+	c := &Commit{Epoch: epoch, Actor: changeActor(epoch, prev, next, q, q.event, q.form), APIKey: q.apiKey, ByKey: q.actor.apiKey}
 	c.KeepAdmin = prev.Active && prev.isAdmin() && !(next.Active && next.isAdmin())
 	if q.actor.Kind != System {
 		c.Actors = []ActorCheck{{ID: own.ID, Version: own.Version, Digest: own.digest()}}

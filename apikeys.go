@@ -109,9 +109,10 @@ func keyLetters(s string) bool {
 func IsAPIKey(credentials string) bool { return strings.HasPrefix(credentials, keyPrefix) }
 
 // APIKeyActor says who asks with an API key. It looks at the store each time, so a
-// revoked key is refused from the moment that [Gate.RevokeAPIKey] has returned; a
-// request that was let in before that may still end. What is unknown, wrong,
-// expired or revoked is one and the same refusal.
+// revoked key is refused from the moment that [Gate.RevokeAPIKey] has returned. The
+// actor remembers its key: what was let in before that, and was not committed,
+// isn't committed after it. What is unknown, wrong, expired or revoked is one and
+// the same refusal.
 func (g *Gate) APIKeyActor(ctx context.Context, key string) (Actor, error) {
 	id, ok := parseKey(key)
 	if !ok {
@@ -131,9 +132,37 @@ func (g *Gate) APIKeyActor(ctx context.Context, key string) (Actor, error) {
 	}
 	same := subtle.ConstantTimeCompare(keyHash(key), want) == 1
 	if k == nil || !same || !k.RevokedAt.IsZero() || !k.Expires.IsZero() && !g.now().Before(k.Expires) {
-		return Actor{}, identity("unauthenticated", "this API key is not known, has expired or was revoked")
+		return Actor{}, noKey()
 	}
-	return k.Actor(), nil
+	actor := k.Actor()
+	actor.apiKey = k.ID
+	return actor, nil
+}
+
+func noKey() *Refusal {
+	return identity("unauthenticated", "this API key is not known, has expired or was revoked")
+}
+
+// keyStands tells, after a commit that didn't find everything as it was, whether
+// it is the key that is gone.
+func (g *Gate) keyStands(ctx context.Context, q *question) *Refusal {
+	if q.actor.apiKey == "" {
+		return nil
+	}
+	keys, no := g.keyStore()
+	if no != nil {
+		return no
+	}
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	k, err := keys.APIKey(limited, q.actor.apiKey)
+	switch {
+	case err != nil:
+		return unavailable("store_failed", "the store doesn't answer", err)
+	case k == nil || !k.RevokedAt.IsZero():
+		return noKey()
+	}
+	return nil
 }
 
 // AddAPIKey stores a key that [NewAPIKey] made, of which ID, Name, Hash and Expires
@@ -180,8 +209,9 @@ func (g *Gate) keyFits(k APIKey) []fsm.FieldError {
 	return wrong
 }
 
-// RevokeAPIKey ends a key for good, under the rules of [Gate.AddAPIKey]. One that is
-// revoked already stays as it is.
+// RevokeAPIKey ends a key for good, under the rules of [Gate.AddAPIKey]. When it has
+// returned nil, nothing commits any more that was asked for with the key. One that
+// is revoked already stays as it is.
 func (g *Gate) RevokeAPIKey(ctx context.Context, by Actor, id string) (APIKey, error) {
 	q, no := g.keyAdmin(ctx, by)
 	if no != nil {

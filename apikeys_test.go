@@ -2,6 +2,7 @@ package interlock_test
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,9 @@ func TestAPIKeys(t *testing.T) {
 	for _, key := range []string{first, second} {
 		who, err := g.APIKeyActor(t.Context(), key)
 		require.NoError(t, err)
-		require.Equal(t, interlock.Actor{Tenant: "default", ID: "key~billing", Kind: interlock.Service}, who)
+		require.Equal(t, []any{"default", "key~billing", interlock.Service}, []any{who.Tenant, who.ID, who.Kind})
+		require.Empty(t, who.Roles)
+		require.Nil(t, who.OnBehalfOf)
 	}
 	list, err := g.APIKeys(t.Context(), adam)
 	require.NoError(t, err)
@@ -137,4 +140,62 @@ func FuzzAPIKey(f *testing.F) {
 		_, err := g.APIKeyActor(t.Context(), text)
 		refusal(t, err, interlock.StageIdentity, "unauthenticated")
 	})
+}
+
+// A request that was let in just before its key was revoked: whatever it asks,
+// and by whichever way it commits, nothing is committed once the revoke has answered.
+func TestNothingCommitsByAKeyThatWasRevokedMeanwhile(t *testing.T) {
+	for name, ask := range map[string]func(g *interlock.Gate, by interlock.Actor) error{
+		"fire": func(g *interlock.Gate, by interlock.Actor) error {
+			_, err := g.Fire(t.Context(), by, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+			return err
+		},
+		"under a key of its own": func(g *interlock.Gate, by interlock.Actor) error {
+			_, err := g.Fire(t.Context(), by, interlock.Request{Machine: "loan", ID: "17", Event: "submit", IdempotencyKey: "k"})
+			return err
+		},
+		"on behalf": func(g *interlock.Gate, by interlock.Actor) error {
+			by.OnBehalfOf = &interlock.Actor{ID: "erin"}
+			_, err := g.Fire(t.Context(), by, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+			return err
+		},
+		"do": func(g *interlock.Gate, by interlock.Actor) error {
+			_, _, err := interlock.Do(t.Context(), g, by, interlock.Request{Machine: "loan", ID: "17", Event: "submit"},
+				func(context.Context, *sql.Tx, interlock.Transition) (any, error) { return nil, nil })
+			return err
+		},
+		"grant": func(g *interlock.Gate, by interlock.Actor) error {
+			_, err := g.Grant(t.Context(), by, "uma", "employee", interlock.Scope{})
+			return err
+		},
+		"erase": func(g *interlock.Gate, by interlock.Actor) error {
+			_, err := g.Erase(t.Context(), by, interlock.EraseRequest{Machine: "loan", ID: "17", Reason: "asked for"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, st := governed(t)
+			newLoan(t, g, "17")
+			key, id := addKey(t, g, root, "billing", time.Time{})
+			for _, role := range []string{"employee", interlock.AdminRole} {
+				_, err := g.Grant(t.Context(), root, "key~billing", role, interlock.Scope{})
+				require.NoError(t, err)
+			}
+			by, err := g.APIKeyActor(t.Context(), key)
+			require.NoError(t, err)
+			_, err = g.RevokeAPIKey(t.Context(), root, id)
+			require.NoError(t, err)
+			before := rowsOf(t, st)
+			refusal(t, ask(g, by), interlock.StageIdentity, "unauthenticated")
+			require.Equal(t, before, rowsOf(t, st))
+		})
+	}
+}
+
+// rowsOf counts the rows of all chains.
+func rowsOf(t *testing.T, st interlock.Store) int64 {
+	t.Helper()
+	report, err := interlock.Verify(t.Context(), st, nil)
+	require.NoError(t, err)
+	return report.Rows
 }

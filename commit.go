@@ -13,7 +13,7 @@ import (
 // decision saw as its predicate.
 func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 	next := f.next(q, r)
-	c := &Commit{Epoch: f.epoch, Revision: Revision{Machine: f.m.Name(), ID: f.m.revision}}
+	c := &Commit{Epoch: f.epoch, Revision: Revision{Machine: f.m.Name(), ID: f.m.revision}, ByKey: q.actor.apiKey}
 	for _, id := range q.actorIDs() {
 		if chk, ok := f.check(q, id); ok {
 			c.Actors = append(c.Actors, chk)

@@ -128,9 +128,15 @@ func (g *Gate) within(ctx context.Context, q *question, what *transaction) (outc
 			return outcome{}, err // the application's own
 		case t.refusal != nil:
 			return g.refuseUnlessDone(ctx, q, t.f, look, t.refusal)
-		case errors.Is(err, ErrStale) && !t.handled:
-			snap = g.snap.Load() // it is decided again, by the rules of now
-			continue
+		case errors.Is(err, ErrStale):
+			if no := g.keyStands(ctx, q); no != nil {
+				_, err := g.refuse(ctx, q, t.f, look, no)
+				return outcome{}, err
+			}
+			if !t.handled {
+				snap = g.snap.Load() // it is decided again, by the rules of now
+				continue
+			}
 		}
 		return g.failed(ctx, q, t.f, look, err)
 	}

@@ -159,6 +159,9 @@ func (g *Gate) eraseChain(ctx context.Context, q *question, req EraseRequest, do
 		n, more, err := g.eraseOnce(ctx, q, req, first)
 		switch {
 		case errors.Is(err, ErrStale) && lost < maxLooks:
+			if no := g.keyStands(ctx, q); no != nil {
+				return no
+			}
 			lost++
 			continue
 		case errors.Is(err, ErrStale):
@@ -199,7 +202,7 @@ func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, fir
 		seqs[i] = r.Seq
 	}
 	q.form = map[string]any{"rows": ranges(seqs), "count": json.Number(strconv.Itoa(len(seqs))), "attempts": req.Attempts && first}
-	c := &Commit{Epoch: epoch, Erase: &Erasure{Rows: rows, Attempts: req.Attempts && first}}
+	c := &Commit{Epoch: epoch, ByKey: q.actor.apiKey, Erase: &Erasure{Rows: rows, Attempts: req.Attempts && first}}
 	var key CacheKey
 	var version int64
 	if actor != nil {

@@ -151,6 +151,9 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 		case err == nil:
 			return g.committed(ctx, f, q, c, look, true), nil
 		case errors.Is(err, ErrStale):
+			if no := g.keyStands(ctx, q); no != nil {
+				return g.refuse(ctx, q, f, look, no)
+			}
 			if !f.cached {
 				seen = f
 			}

@@ -222,6 +222,10 @@ type Commit struct {
 	Instance *InstanceChange // exactly one of Instance and Actor
 	Actor    *ActorChange
 
+	// ByKey is the id of the API key that the acting actor was believed by; "": it
+	// wasn't one. The key must be there and not revoked, else ErrStale.
+	ByKey string
+
 	// KeepAdmin: after the change the tenant must still have an active actor
 	// with AdminRole in tenant scope, else ErrLastAdmin.
 	KeepAdmin bool

@@ -14,6 +14,10 @@ const addAPIKeySQL = `INSERT INTO il.api_key (id, tenant, name, hash, created_by
 
 const revokeAPIKeySQL = `UPDATE il.api_key SET revoked_by = $3, revoked_us = $4 WHERE id = $1 AND tenant = $2 AND revoked_us = 0`
 
+// Whoever revokes a key changes its actor's row, which is locked before this is
+// asked: so the answer holds until the end of the transaction.
+const liveAPIKeySQL = `SELECT 1 FROM il.api_key WHERE tenant = $1 AND id = $2 AND revoked_us = 0`
+
 const apiKeyColumns = `SELECT id, tenant, name, hash, created_by, created_us, expires_us, revoked_by, revoked_us FROM il.api_key `
 
 const apiKeySQL = apiKeyColumns + `WHERE id = $1`
@@ -64,6 +68,18 @@ func never(us int64) time.Time {
 		return time.Time{}
 	}
 	return fromMicros(us)
+}
+
+// checkKey asks for the key that the acting actor was believed by.
+func (s *Store) checkKey(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	if c.ByKey == "" {
+		return nil
+	}
+	found, err := exists(ctx, tx, s.q.liveAPIKey, tenantOf(c), c.ByKey)
+	if err != nil || !found {
+		return stale(err, interlock.ErrStale)
+	}
+	return nil
 }
 
 func (s *Store) applyAPIKey(ctx context.Context, tx Conn, k *interlock.APIKey) error {

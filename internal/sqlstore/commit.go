@@ -69,7 +69,7 @@ func Check(c *interlock.Commit) error {
 			return fmt.Errorf("commit: actor %s: version %d after %d with the record %s/%s, row %d", n.ID, n.Version, a.PrevVersion, rec.Machine, rec.Instance, rec.Seq)
 		}
 	}
-	texts := []string{c.Epoch, c.Revision.ID, tenant}
+	texts := []string{c.Epoch, c.Revision.ID, tenant, c.ByKey}
 	if c.Instance != nil {
 		n := &c.Instance.Next
 		texts = append(append(texts, n.ID, n.Machine, n.State, n.CreatedBy), recordTexts(&c.Instance.Record)...)
@@ -134,6 +134,9 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 		return err
 	}
 	if err := s.applyActors(ctx, tx, c); err != nil {
+		return err
+	}
+	if err := s.checkKey(ctx, tx, c); err != nil {
 		return err
 	}
 	if err := s.checkRules(ctx, tx, c); err != nil {

@@ -141,10 +141,10 @@ func (s *Store) Mark(ctx context.Context) error {
 	s.seen.mu.Lock()
 	last := s.seen.last
 	s.seen.mu.Unlock()
+	if err := s.same(ctx, last); err != nil {
+		return err
+	}
 	err := s.db.InTx(ctx, func(tx Tx) error {
-		if err := s.same(ctx, tx, last); err != nil {
-			return err
-		}
 		found, err := one(ctx, tx, s.q.epoch, nil, &next.Epoch)
 		if err != nil || !found {
 			return stale(err, errNoEpoch)

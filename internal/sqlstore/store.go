@@ -45,6 +45,7 @@ type queries struct {
 	epochs, nextEpoch, setEpoch, setServer, getServer string
 	putMark, getMark, trimMarks, drift                string
 	apiKey, apiKeys, addAPIKey, revokeAPIKey          string
+	liveAPIKey                                        string
 }
 
 // New joins a database, its dialect and the application's tables.
@@ -75,7 +76,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),
 		epochs: x(epochsSQL), nextEpoch: x(nextEpochSQL), setEpoch: x(setEpochSQL), setServer: x(setServerSQL), getServer: x(getServerSQL),
 		putMark: x(putMarkSQL), getMark: x(getMarkSQL), trimMarks: x(trimMarksSQL),
-		apiKey: x(apiKeySQL), apiKeys: x(apiKeysSQL), addAPIKey: x(addAPIKeySQL), revokeAPIKey: x(revokeAPIKeySQL),
+		apiKey: x(apiKeySQL), apiKeys: x(apiKeysSQL), addAPIKey: x(addAPIKeySQL), revokeAPIKey: x(revokeAPIKeySQL), liveAPIKey: x(liveAPIKeySQL),
 		drift: x(driftSQL),
 	}
 	return s, nil

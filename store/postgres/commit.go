@@ -33,11 +33,12 @@ i AS MATERIALIZED (
 u AS (`
 
 	singlePredicates = `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))
-		AND EXISTS (SELECT 1 FROM r) AND EXISTS (SELECT 1 FROM s) AND (CAST($43 AS text) IS NULL OR EXISTS (SELECT 1 FROM i))`
+		AND EXISTS (SELECT 1 FROM r) AND EXISTS (SELECT 1 FROM s) AND (CAST($43 AS text) IS NULL OR EXISTS (SELECT 1 FROM i))
+		AND (CAST($50 AS text) IS NULL OR EXISTS (SELECT 1 FROM il.api_key WHERE tenant = $1 AND id = $50 AND revoked_us = 0))`
 
 	singleUpdate = `UPDATE il.instance SET state = $4, version = $5, facts = $6, entered = $7, did = $8, actors = $9, last = $10,
 	created_by = $11, created_at = $12, since = $13, updated_at = $14, head = $15, content_digest = $16
-	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $50 AND state = $51 AND content_digest = $52 AND head = $53
+	WHERE tenant = $1 AND machine = $2 AND id = $3 AND version = $51 AND state = $52 AND content_digest = $53 AND head = $54
 		AND ` + singlePredicates + ` RETURNING 1`
 
 	singleInsert = `INSERT INTO il.instance (tenant, machine, id, state, version, facts, entered, did, actors, last,
@@ -153,7 +154,7 @@ func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
 
 func notNil(b []byte) []byte { return append([]byte{}, b...) }
 
-// singleArgs are $1 to $49.
+// singleArgs are $1 to $50.
 func singleArgs(c *interlock.Commit) ([]any, error) {
 	args, err := sqlstore.InstanceArgs(c.Instance)
 	if err != nil {
@@ -176,8 +177,12 @@ func singleArgs(c *interlock.Commit) ([]any, error) {
 	} else {
 		args = append(args, nil, nil, nil, nil, nil, nil, nil)
 	}
-	if c.Outbox == nil {
-		return append(args, nil), nil
+	var outbox, key any
+	if c.Outbox != nil {
+		outbox = c.Outbox
 	}
-	return append(args, c.Outbox), nil
+	if c.ByKey != "" {
+		key = c.ByKey
+	}
+	return append(args, outbox, key), nil
 }

@@ -38,6 +38,23 @@ func (f *fixture) apiKeyCommit(k *interlock.APIKey) *interlock.Commit {
 	return c
 }
 
+// believed is the id of a new key that holds.
+func (f *fixture) believed(tenant string) string {
+	f.Helper()
+	k := f.newAPIKey(f.fresh("key"))
+	k.Tenant = tenant
+	f.must(f.apiKeyCommit(k))
+	return k.ID
+}
+
+func (f *fixture) endKey(id string) {
+	f.Helper()
+	k, err := f.apiKeyStore().APIKey(f.ctx, id)
+	require.NoError(f, err)
+	k.RevokedBy, k.RevokedAt = "root", f.now()
+	f.must(f.apiKeyCommit(k))
+}
+
 func (f *fixture) apiKeyStore() interlock.APIKeyStore {
 	f.Helper()
 	keys, ok := f.store.(interlock.APIKeyStore)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -117,6 +118,11 @@ var stepShapes = []shape{
 		c.Actors = append(c.Actors, interlock.ActorCheck{ID: ch.Next.ID, Change: ch})
 		return c
 	}},
+	{"by an API key", func(f *fixture) *interlock.Commit {
+		c := plainStep(f)
+		c.ByKey = f.believed(tenant)
+		return c
+	}},
 	{"without actors", func(f *fixture) *interlock.Commit { return f.step(f.have(tenant, "doc", f.fresh("d")), "done") }},
 	{"staying where it is", func(f *fixture) *interlock.Commit { return f.step(f.have(tenant, "doc", f.fresh("d")), "new") }},
 	{"bound", boundStep},
@@ -177,6 +183,15 @@ var commonViolations = []violation{
 	}},
 }
 
+var commitsByKey = []violation{
+	{"API key revoked", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) {
+		c.ByKey = f.believed(tenant)
+		f.endKey(c.ByKey)
+	}},
+	{"API key not there", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) { c.ByKey = "absent" }},
+	{"API key of another tenant", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) { c.ByKey = f.believed("other") }},
+}
+
 var stepViolations = append([]violation{
 	{"instance's version", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) {
 		c.Instance.PrevVersion, c.Instance.Next.Version, c.Instance.Record.Seq = 8, 9, 9
@@ -189,7 +204,7 @@ var stepViolations = append([]violation{
 		c.Instance.Next.ID, c.Instance.Record.Instance = "nobody", "nobody"
 		realign(c)
 	}},
-}, commonViolations...)
+}, slices.Concat(commonViolations, commitsByKey)...)
 
 var creationShapes = []shape{
 	{"plain", func(f *fixture) *interlock.Commit {
@@ -216,7 +231,7 @@ var creationShapes = []shape{
 
 var creationViolations = append([]violation{
 	{"exists", interlock.ErrExists, always, func(f *fixture, c *interlock.Commit) { f.have(tenant, c.Instance.Next.Machine, c.Instance.Next.ID) }},
-}, commonViolations...)
+}, slices.Concat(commonViolations, commitsByKey)...)
 
 var actorShapes = []shape{
 	{"change", func(f *fixture) *interlock.Commit {
@@ -239,7 +254,7 @@ var actorShapes = []shape{
 	}},
 }
 
-var actorViolations = []violation{
+var actorViolations = append([]violation{
 	commonViolations[0], commonViolations[4], commonViolations[5], commonViolations[7], commonViolations[8],
 	{"version", interlock.ErrStale, always, func(f *fixture, c *interlock.Commit) {
 		c.Actor.PrevVersion, c.Actor.Next.Version, c.Actor.Record.Seq = 5, 6, 6
@@ -250,4 +265,4 @@ var actorViolations = []violation{
 		c.Actor = f.actorChange(nil, c.Actor.Next)
 		c.Actors = nil
 	}},
-}
+}, commitsByKey...)

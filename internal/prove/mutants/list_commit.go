@@ -58,11 +58,11 @@ func predicates() []mutant {
 		single("actors are counted", "a commit needs every actor's row, not some", `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))`, `true`),
 		single("revision's status", "as shared", `AND (status = 'active' OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE`, `FOR SHARE`),
 		single("store's epoch", "as shared", `WHERE epoch = $17 AND`, `WHERE CAST($17 AS text) <> '' AND`),
-		single("instance's version", "as shared", `AND version = $50 AND`, `AND CAST($50 AS bigint) > 0 AND`),
-		single("instance's state", "as shared", `AND state = $51 AND`, `AND CAST($51 AS text) <> '' AND`),
-		single("instance's digest", "as shared", `AND content_digest = $52 AND`, `AND length(CAST($52 AS bytea)) > 0 AND`),
-		single("instance's head", "as shared", `AND head = $53
-`, `AND length(CAST($53 AS bytea)) > 0
+		single("instance's version", "as shared", `AND version = $51 AND`, `AND CAST($51 AS bigint) > 0 AND`),
+		single("instance's state", "as shared", `AND state = $52 AND`, `AND CAST($52 AS text) <> '' AND`),
+		single("instance's digest", "as shared", `AND content_digest = $53 AND`, `AND length(CAST($53 AS bytea)) > 0 AND`),
+		single("instance's head", "as shared", `AND head = $54
+`, `AND length(CAST($54 AS bytea)) > 0
 `),
 	}
 }
