@@ -14,7 +14,7 @@ import (
 )
 
 func (p *program) audit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Prove that history is whole", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "audit", Short: "Verify, sign, export and erase history", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint(), p.auditExport(), p.auditErase())
 	return cmd
@@ -25,7 +25,7 @@ func (p *program) auditVerify() *cobra.Command {
 	var checkpoints []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "verify",
+		Use:   "verify --store STORE",
 		Short: "Walk every chain of history; exit 1 at a row that doesn't hold",
 		Long: `Walk every chain of history, offline and reading only: the columns against the
 exact bytes, the bytes against the hashes, each row against the one before, each
@@ -33,7 +33,7 @@ instance and actor against the newest row, and the database's guards against cha
 A chain that was cut off, rebuilt or removed together with its instance looks like
 a shorter history: --checkpoint finds that. It takes notes of "interlock audit
 checkpoint", or folders of them, whose lists of heads lie beside them, and
---public-key the key that signed them, or its file.`,
+--public-key the key that signed them, or its file (.pub).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := existing(where); err != nil {

@@ -19,7 +19,7 @@ import (
 func (p *program) auditKeygen() *cobra.Command {
 	var name, out string
 	cmd := &cobra.Command{
-		Use:   "keygen",
+		Use:   "keygen --name NAME --out FILE",
 		Short: "Make a key that signs checkpoints",
 		Long: `Make an Ed25519 key: the private half in a new file that only its owner may
 read, the public half beside it (.pub) and on the standard output. Verifiers need the
@@ -43,7 +43,7 @@ public half, from somebody other than the database.`,
 func (p *program) auditCheckpoint() *cobra.Command {
 	var where, key, out, post string
 	cmd := &cobra.Command{
-		Use:   "checkpoint",
+		Use:   "checkpoint --store STORE --key FILE --out DIR",
 		Short: "Sign where every chain of history stands",
 		Long: `Sign where every chain of history stands, at one moment, while others write: a
 note (a Merkle root over the newest row of every chain, Ed25519) and the list of those

@@ -23,7 +23,7 @@ func (p *program) epochShow() *cobra.Command {
 	var where string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show",
+		Use:   "show --store STORE",
 		Short: "List the epochs that a store has had, the present one last",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

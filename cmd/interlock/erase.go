@@ -20,7 +20,7 @@ func (p *program) auditErase() *cobra.Command {
 	var where, tenant, operator string
 	var req interlock.EraseRequest
 	cmd := &cobra.Command{
-		Use:   "erase",
+		Use:   "erase --store STORE --reason TEXT {--machine NAME --id ID | --actor ACTOR}",
 		Short: "Erase notes, forms and facts of the past; rows and chain stay",
 		Long: `Erase the texts of an instance's history (--machine, --id), of some of its rows
 (--seq), or of one actor everywhere (--actor alone). Who did what and when stays, and
@@ -66,7 +66,7 @@ POST /v1/audit/erasures.`,
 	fl.StringVar(&req.Actor, "actor", "", "only rows by this actor, or on his behalf")
 	fl.BoolVar(&req.Attempts, "attempts", false, "the instance's refused attempts, too")
 	fl.StringVar(&req.Reason, "reason", "", "why; history keeps it (required)")
-	fl.StringVar(&tenant, "tenant", "", "tenant (default "+interlock.DefaultTenant+")")
+	fl.StringVar(&tenant, "tenant", interlock.DefaultTenant, "tenant of the instance or the actor")
 	fl.StringVar(&operator, "operator", "", "who you are, for history (default: the account that runs this)")
 	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("store"), cmd.MarkFlagRequired("reason")))
 	return cmd
@@ -84,7 +84,7 @@ func (p *program) auditExport() *cobra.Command {
 	var where, format, from, until string
 	var q interlock.AuditQuery
 	cmd := &cobra.Command{
-		Use:   "export",
+		Use:   "export --store STORE",
 		Short: "Write history and refused attempts as NDJSON or CSV",
 		Long: `Write what was committed and, after it, the refused attempts that were kept, one
 line each, reading only: beside a running server, too. In CSV a text that a spreadsheet
@@ -122,7 +122,7 @@ at GET /v1/audit.`,
 	fl := cmd.Flags()
 	fl.StringVar(&where, "store", "", "sqlite:PATH or a postgres:// URL (required)")
 	fl.StringVar(&format, "format", "ndjson", "ndjson or csv")
-	fl.StringVar(&q.Tenant, "tenant", "", "tenant (default "+interlock.DefaultTenant+")")
+	fl.StringVar(&q.Tenant, "tenant", interlock.DefaultTenant, "tenant whose history it is")
 	fl.StringVar(&q.Machine, "machine", "", "only this machine")
 	fl.StringVar(&q.ID, "id", "", "only this instance")
 	fl.StringVar(&q.Actor, "actor", "", "only what this actor asked for, or on his behalf")
