@@ -111,6 +111,20 @@ func OpenTokens(ctx context.Context, issuers ...JWTConfig) (*Tokens, error) {
 	return t, nil
 }
 
+// Check is what [OpenTokens] asks without a network: whether the configuration is
+// complete and safe, and whether there are keys in KeyFile or KeySet to be used.
+func (c JWTConfig) Check() error {
+	if err := c.complete(); err != nil {
+		return err
+	}
+	if c.KeyURL != "" {
+		_, err := fetcher(c.KeyURL)
+		return err
+	}
+	_, err := openKeys(context.Background(), c)
+	return err
+}
+
 // Identify is an identity for [Config]. A missing token is [ErrNoCredentials],
 // anything else that is wrong an error. `sub` becomes the actor's id, every
 // claim one of Actor.Claims. No token makes an actor of the kind system.

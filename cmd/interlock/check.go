@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 const leastCursorKey = 32
@@ -21,6 +22,13 @@ func (c *config) check() error {
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	if c.Machines == "" {
 		add("machines is missing: set it in the file or as INTERLOCK_MACHINES")
+	} else if _, err := fsm.LoadDir(c.Machines); err != nil {
+		add("machines: %w", err)
+	}
+	if c.Policies != "" {
+		if _, err := os.Stat(c.Policies); err != nil {
+			add("policies: %w", err)
+		}
 	}
 	if c.Log != "json" && c.Log != "text" {
 		add("log %q: want json or text", c.Log)
@@ -81,10 +89,10 @@ func (c *config) checkTLS() error {
 	if info.Mode().Perm()&0o004 != 0 {
 		return fmt.Errorf("tls.key %s: everybody may read it: chmod 600", t.Key)
 	}
-	return nil
+	_, err = openCertificate(t)
+	return err
 }
 
-// checkIdentity: the rest of what can be wrong with an issuer says server.OpenTokens.
 func (c *config) checkIdentity() error {
 	var wrong []error
 	if c.JWT.given() || len(c.Issuers) == 0 && c.Headers.Actor == "" {
@@ -92,6 +100,13 @@ func (c *config) checkIdentity() error {
 	}
 	for i := range c.Issuers {
 		wrong = append(wrong, c.Issuers[i].check(fmt.Sprintf("issuers[%d]", i), ""))
+	}
+	seen := map[string]bool{}
+	for _, j := range c.issuers() {
+		if j.Issuer != "" && seen[j.Issuer] {
+			wrong = append(wrong, fmt.Errorf("jwt: issuer %s stands there twice", j.Issuer))
+		}
+		seen[j.Issuer] = true
 	}
 	return errors.Join(wrong...)
 }
@@ -118,7 +133,16 @@ func (j *jwtConfig) check(at, variable string) error {
 	if len(j.Algorithms) == 0 {
 		wrong = append(wrong, fmt.Errorf("%s.algorithms is empty: list what the issuer signs with, such as ES256", at))
 	}
-	return errors.Join(wrong...)
+	if j.Keys != "" && j.KeysURL != "" {
+		wrong = append(wrong, fmt.Errorf("%s.keys and %s.keys_url are both there: leave one out", at, at))
+	}
+	if len(wrong) > 0 {
+		return errors.Join(wrong...)
+	}
+	if err := j.issuer(nil).Check(); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	return nil
 }
 
 // checkHeaders: what a header says is believed of a peer that has proved who he

@@ -97,6 +97,8 @@ func (c *checkpointConfig) check() (wrong []error) {
 	}
 	if c.Key == "" {
 		wrong = append(wrong, errors.New("checkpoints.key is missing: make one with interlock audit keygen, and set it in the file or as INTERLOCK_CHECKPOINTS_KEY"))
+	} else if _, err := checkpoint.ReadSigner(c.Key); err != nil {
+		wrong = append(wrong, fmt.Errorf("checkpoints.key: %w", err))
 	}
 	if c.Every < time.Minute {
 		wrong = append(wrong, fmt.Errorf("checkpoints.every %s: want 1m or more", c.Every))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,29 @@ func defaultConfig() config {
 		Checkpoints: checkpointConfig{Every: time.Hour}}
 }
 
+// issuers are all that may be configured, the one under jwt first.
+func (c *config) issuers() []*jwtConfig {
+	all := []*jwtConfig{&c.JWT}
+	for i := range c.Issuers {
+		all = append(all, &c.Issuers[i])
+	}
+	return all
+}
+
+// defaults fills in what isn't said; an empty list is said, and wrong.
+func (j *jwtConfig) defaults() {
+	d := defaultConfig().JWT
+	if j.Algorithms == nil {
+		j.Algorithms = d.Algorithms
+	}
+	if j.Types == nil {
+		j.Types = d.Types
+	}
+	j.MaxStale = cmp.Or(j.MaxStale, d.MaxStale)
+	j.MaxLifetime = cmp.Or(j.MaxLifetime, d.MaxLifetime)
+	j.Remember = cmp.Or(j.Remember, d.Remember)
+}
+
 // configExample is the whole file; serve --help prints it.
 const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlock.sock; beyond this machine without tls: behind a proxy only
   metrics: ""                      # address of /metrics; "": none
@@ -182,8 +206,14 @@ func loadConfig(cmd *cobra.Command, flags config, environ map[string]string) (co
 			return c, err
 		}
 	}
-	if err := env.ParseWithOptions(&c, env.Options{Prefix: "INTERLOCK_", Environment: environ}); err != nil {
+	if err := knownVariables(environ); err != nil {
+		return c, err
+	}
+	if err := env.ParseWithOptions(&c, env.Options{Prefix: envPrefix, Environment: environ}); err != nil {
 		return c, fmt.Errorf("environment: %w", err)
+	}
+	for _, j := range c.issuers() {
+		j.defaults()
 	}
 	for name, set := range map[string]func(){
 		"listen": func() { c.Listen = flags.Listen }, "metrics": func() { c.Metrics = flags.Metrics },

@@ -129,6 +129,6 @@ func (s *service) onHangup(ctx context.Context, what ...func(context.Context) er
 			s.log.Error("not everything could be had anew", "error", all)
 			continue
 		}
-		s.log.Info("keys and certificates were had anew")
+		s.log.Info("keys fetched and certificates read again")
 	}
 }

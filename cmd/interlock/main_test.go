@@ -225,6 +225,9 @@ func start(t *testing.T, ready string, args ...string) (match []string, stop fun
 		cancel()
 		select {
 		case code := <-done:
+			if args[0] == "serve" {
+				require.Contains(t, out.String(), `"msg":"interlock ends","cause":"context canceled"`)
+			}
 			return code
 		case <-time.After(20 * time.Second):
 			t.Fatal("the command doesn't end")

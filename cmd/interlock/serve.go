@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,16 +45,6 @@ The configuration file (--config, or INTERLOCK_CONFIG) with the defaults; a vari
 	}
 	configFlags(cmd, &flags)
 	return cmd
-}
-
-func environ() map[string]string {
-	all := map[string]string{}
-	for _, kv := range os.Environ() {
-		if k, v, ok := strings.Cut(kv, "="); ok && v != "" { // empty is unset, as Compose passes it
-			all[k] = v
-		}
-	}
-	return all
 }
 
 func (p *program) runServe(ctx context.Context, c config) error {
@@ -230,7 +218,13 @@ func (s *service) listenAndServe(ctx context.Context, g *interlock.Gate, srv *se
 	if s.ready != nil {
 		s.ready(l.Addr().String())
 	}
-	return srv.Serve(ctx, l)
+	err = srv.Serve(ctx, l)
+	cause := err
+	if cause == nil {
+		cause = context.Cause(ctx) // names the signal
+	}
+	s.log.Info("interlock ends", "cause", cause)
+	return err
 }
 
 func (s *service) serveMetrics(ctx context.Context, wg *sync.WaitGroup, metrics *server.Metrics) error {

@@ -153,6 +153,13 @@ func TestTheConfigurationInTheHelpIsWhole(t *testing.T) {
 	want.JWT.Issuer, want.JWT.Audience, want.JWT.Keys = "https://login.example", "interlock", "jwks.json"
 	want.JWT.ServiceTypes, want.Headers.Peers, want.Issuers = []string{}, []string{}, []jwtConfig{}
 	require.Equal(t, want, c)
+	keyFile, _ := keys(t)
+	machines, _ := folders(t)
+	set, err := os.ReadFile(keyFile)
+	require.NoError(t, err)
+	t.Chdir(filepath.Dir(path))
+	require.NoError(t, os.WriteFile("jwks.json", set, 0o600))
+	require.NoError(t, os.Symlink(machines, "machines"))
 	require.NoError(t, c.check())
 
 	_, out, _ := exec(t, "serve", "--help")

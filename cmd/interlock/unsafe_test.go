@@ -35,8 +35,10 @@ func TestUnsafeConfigurationDoesNotStart(t *testing.T) {
 		"shared secret by URL":     {jwt("issuer: i, audience: a, algorithms: [HS256], keys_url: https://i.example/k"), "a shared secret isn't fetched"},
 		"keys by http":             {jwt("issuer: i, audience: a, keys_url: http://i.example/k"), "http is allowed on loopback only"},
 		"keys that aren't there":   {jwt("issuer: i, audience: a, keys_url: http://127.0.0.1:1/k"), "refused"},
-		"keys by two ways":         {jwt("issuer: i, audience: a, algorithms: [ES256], keys_url: https://i.example/k, keys: " + keyFile), "give one of them"},
+		"keys by two ways":         {jwt("issuer: i, audience: a, algorithms: [ES256], keys_url: https://i.example/k, keys: " + keyFile), "jwt.keys and jwt.keys_url are both there: leave one out"},
 		"leeway":                   {jwt("issuer: i, audience: a, algorithms: [ES256], leeway: 5m, keys: " + keyFile), "leeway"},
+		"no types":                 {jwt("issuer: i, audience: a, algorithms: [ES256], types: [], keys: " + keyFile), "no typ is accepted"},
+		"no key file":              {jwt("issuer: i, audience: a, keys: none.json"), "none.json"},
 		"one typ, two kinds":       {jwt("issuer: i, audience: a, algorithms: [ES256], service_types: [jwt], keys: " + keyFile), "one typ, one kind"},
 		"half a service's mark":    {jwt("issuer: i, audience: a, algorithms: [ES256], service_claim: gty, keys: " + keyFile), "the claim and its value"},
 		"behalf without services":  {jwt("issuer: i, audience: a, algorithms: [ES256], behalf_claim: for, keys: " + keyFile), "nothing that tells services"},
@@ -62,7 +64,19 @@ func TestUnsafeConfigurationDoesNotStart(t *testing.T) {
 			code, out, errOut := exec(t, "serve", "--config", conf)
 			require.Equal(t, 2, code, out)
 			require.Contains(t, errOut, c.why)
+			if name == "keys that aren't there" {
+				return // only asking could tell
+			}
+			code, out, errOut = exec(t, "config", "print", "--config", conf)
+			require.Equal(t, 2, code, out)
+			require.Contains(t, errOut, c.why)
 		})
+	}
+
+	for _, command := range [][]string{{"serve"}, {"config", "print"}} {
+		code, _, errOut := exec(t, append(command, "--config", write(t, "c.yaml", good), "--machines", "none")...)
+		require.Equal(t, 2, code)
+		require.Contains(t, errOut, "machines: ")
 	}
 
 	open := write(t, "c.yaml", base+good+"cursor_key: "+strings.Repeat("k", 32)+"\n")
@@ -146,4 +160,41 @@ func TestNothingThatTheProgramSaysShowsASecret(t *testing.T) {
 	code, _, errOut = exec(t, "config", "print", "--config", write(t, "none.yaml", "log: text\n"))
 	require.Equal(t, 2, code)
 	require.Contains(t, errOut, "jwt.issuer is missing")
+}
+
+// What is printed can be fed back: every default that serve would fill in stands in it.
+func TestThePrintedConfigurationIsTheConfiguration(t *testing.T) {
+	keyFile, _ := keys(t)
+	machines, _ := folders(t)
+	conf := write(t, "c.yaml", "machines: "+machines+"\njwt: {issuer: i, audience: a, algorithms: [ES256], keys: "+keyFile+"}\n"+
+		"issuers: [{issuer: j, audience: a, algorithms: [ES256], keys: "+keyFile+"}]\n")
+	code, first, errOut := exec(t, "config", "print", "--config", conf)
+	require.Equal(t, 0, code, errOut)
+	for _, line := range []string{"max_lifetime: 1h", "max_stale: 24h", "remember: 4096", "- at+jwt"} {
+		require.Equal(t, 2, strings.Count(first, line), "%s\n%s", line, first)
+	}
+	code, second, errOut := exec(t, "config", "print", "--config", write(t, "again.yaml", first))
+	require.Equal(t, 0, code, errOut)
+	require.Equal(t, first, second)
+}
+
+func TestAMisspeltVariableIsAnError(t *testing.T) {
+	for name, want := range map[string]string{
+		"INTERLOCK_LISTN": "did you mean INTERLOCK_LISTEN?", "INTERLOCK_JWT_ISUER": "did you mean INTERLOCK_JWT_ISSUER?", "INTERLOCK_ISSUERS": "no setting",
+		"INTERLOCK_CHECKPOINTS_EVERYTHING": "serve --help", "INTERLOCK_LISTEN": "", "INTERLOCK_TLS_KEY": "", "INTERLOCK_TOKEN": "", "INTERLOCK_TEST_POSTGRES_URL": "",
+		"INTERLOCK_PROVE_REPORT": "", "INTERLOCK_DATA": "", "INTERLOCK_SERVICE_HOST": "", "INTERLOCK_PORT": "", "INTERLOCK_PORT_8080_TCP_ADDR": "", "HOME": "",
+	} {
+		err := knownVariables(map[string]string{name: "x"})
+		if want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+	t.Setenv("INTERLOCK_LISTN", "127.0.0.1:1")
+	for _, command := range [][]string{{"serve"}, {"config", "print"}} {
+		code, _, errOut := exec(t, command...)
+		require.Equal(t, 2, code)
+		require.Contains(t, errOut, "INTERLOCK_LISTN")
+	}
 }
