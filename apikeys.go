@@ -29,15 +29,18 @@ type APIKey struct {
 }
 
 // Actor is who asks with the key: the service "key~" + Name. Roles are granted
-// to that id like to any other. It belongs to keys alone ([IsAPIKeyActor]), so that
+// to that id like to any other. It belongs to keys alone ([IsReservedActor]), so that
 // no key is ever taken for a person.
 func (k APIKey) Actor() Actor {
 	return Actor{Tenant: k.Tenant, ID: keyActorPrefix + k.Name, Kind: Service}
 }
 
-// IsAPIKeyActor tells ids that API keys alone may have; an identity that finds one
-// anywhere else refuses it.
-func IsAPIKeyActor(id string) bool { return strings.HasPrefix(id, keyActorPrefix) }
+// IsReservedActor tells ids that an identity must refuse: those of API keys ("key~"),
+// which come from keys alone, and those of operators at the command line
+// ("operator~"), who have the store and no identity.
+func IsReservedActor(id string) bool {
+	return strings.HasPrefix(id, keyActorPrefix) || strings.HasPrefix(id, "operator~")
+}
 
 const (
 	keyActorPrefix = "key~"

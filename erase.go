@@ -130,6 +130,7 @@ func (g *Gate) eraseEverywhere(ctx context.Context, q *question, req EraseReques
 			break
 		}
 	}
+	named := len(refs) > 0
 	if own := (Ref{ActorMachine, req.Actor}); !slices.Contains(refs, own) {
 		refs = append(refs, own)
 	}
@@ -144,6 +145,10 @@ func (g *Gate) eraseEverywhere(ctx context.Context, q *question, req EraseReques
 		if err := g.eraseChain(ctx, &one, r, &done); err != nil {
 			var no *Refusal
 			if errors.As(err, &no) && no.Code == "not_found" {
+				if !named { // a slip of the pen must not look like an erasure
+					no.Message = "no row names this actor"
+					return done, no
+				}
 				continue // an actor of whom nothing is stored, such as the system's
 			}
 			return done, err

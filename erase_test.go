@@ -124,7 +124,8 @@ func TestEraseEverywhere(t *testing.T) {
 	require.Contains(t, all, "secret of evan")
 	require.Empty(t, verified(t, st).Bad)
 	done, err = interlock.Erase(t.Context(), st, interlock.SystemActor("", "operator"), interlock.EraseRequest{Actor: "nobody", Reason: "case 9"})
-	require.NoError(t, err)
+	refusal(t, err, interlock.StageGraph, "not_found")
+	require.ErrorContains(t, err, "no row names this actor")
 	require.Zero(t, done)
 }
 

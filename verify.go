@@ -17,7 +17,7 @@ type VerifyReport struct {
 	Bad    []Fault `json:"bad"`         // in byte order of (tenant, machine, instance); the first 100
 	SkewMS int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
 
-	Witnessed int64 `json:"witnessed"` // heads that witnesses know and history still has
+	Witnessed int64 `json:"witnessed"` // chains of which history has a row that a witness marks; each counts once
 }
 
 // OK tells that nothing was found.
@@ -51,6 +51,7 @@ const maxFaults = 100
 // rows done. The error says that the store or a witness could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64), witnesses ...Witness) (VerifyReport, error) {
 	v := verifier{ctx: ctx, store: store, progress: progress, watchers: watchers(witnesses)}
+	v.report.Bad = []Fault{}
 	for _, w := range v.watchers {
 		defer w.stop()
 		if err := w.advance(); err != nil {
@@ -88,9 +89,6 @@ func Verify(ctx context.Context, store Store, progress func(rows int64), witness
 			return v.report, err
 		}
 	}
-	if v.report.Bad == nil {
-		v.report.Bad = []Fault{}
-	}
 	return v.report, nil
 }
 
@@ -107,6 +105,7 @@ type verifier struct {
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
 	watchers []*watcher
+	marked   *Record // newest row that a witness was right about
 	erased   erasures
 }
 

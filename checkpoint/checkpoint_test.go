@@ -291,6 +291,26 @@ func TestNothingIsEverOverwritten(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// After a backup was put back, the folder says which rows are lost; a note that
+// follows would say that all is in order again.
+func TestAnOlderStoreWantsANewFolder(t *testing.T) {
+	w := newWorld(t)
+	w.take()
+	w.byHand(`DELETE FROM interlock_history WHERE instance = 'c'`, `DELETE FROM interlock_texts WHERE instance = 'c'`, `DELETE FROM interlock_instance WHERE id = 'c'`)
+	_, err := w.store.BumpEpoch(t.Context(), "a backup was put back")
+	require.NoError(t, err)
+	_, err = checkpoint.Take(t.Context(), w.store, w.key, w.folder)
+	require.ErrorContains(t, err, "begin a new folder")
+	notes, err := checkpoint.Notes(w.folder)
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	w.folder = filepath.Join(t.TempDir(), "new")
+	require.Equal(t, int64(1), w.take().Number)
+	_, err = w.store.BumpEpoch(t.Context(), "a standby was promoted that lacks nothing")
+	require.NoError(t, err)
+	require.Equal(t, int64(2), w.take().Number)
+}
+
 // All heads are of one moment, whatever is written meanwhile.
 func TestTakenWhileOthersWrite(t *testing.T) {
 	w := newWorld(t)

@@ -43,10 +43,10 @@ func take(ctx context.Context, store interlock.Store, key note.Signer, folder st
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return t, err
 	}
-	if err := t.follow(folder); err != nil {
+	former, err := t.follow(folder)
+	if err != nil {
 		return t, err
 	}
-	var err error
 	if t.Epoch, err = store.Epoch(ctx); err != nil {
 		return t, err
 	}
@@ -59,6 +59,10 @@ func take(ctx context.Context, store interlock.Store, key note.Signer, folder st
 	if err = errors.Join(err, heads.Chmod(0o644), heads.Sync(), heads.Close()); err != nil {
 		return t, fmt.Errorf("the heads: %w", err)
 	}
+	// After a backup was put back. A note that follows would bury which rows are lost.
+	if former.Epoch != t.Epoch && former.Rows > t.Rows {
+		return t, fmt.Errorf("the newest checkpoint in %s names %d rows in another epoch, the store has %d: keep that folder, it says which rows are lost, and begin a new folder", folder, former.Rows, t.Rows)
+	}
 	if t.Note, err = note.Sign(&note.Note{Text: t.text()}, key); err != nil {
 		return t, err
 	}
@@ -70,27 +74,27 @@ func take(ctx context.Context, store interlock.Store, key note.Signer, folder st
 	return t, writeNew(t.Path, t.Note, 0o644)
 }
 
-// follow takes the next number, and the newest note's hash.
-func (t *Taken) follow(folder string) error {
+// follow takes the next number and the newest note's hash, and returns what that
+// note says; the zero value is that of none.
+func (t *Taken) follow(folder string) (former Checkpoint, err error) {
 	names, err := notesIn(folder)
 	if err != nil || len(names) == 0 {
-		return err
+		return former, err
 	}
 	newest := names[len(names)-1]
 	signed, err := os.ReadFile(newest)
 	if err != nil {
-		return err
+		return former, err
 	}
 	text, _, _ := strings.Cut(string(signed), "\n\n")
-	former, err := parse(text + "\n")
-	if err != nil {
-		return fmt.Errorf("the newest checkpoint there, %s: %w", newest, err)
+	if former, err = parse(text + "\n"); err != nil {
+		return former, fmt.Errorf("the newest checkpoint there, %s: %w", newest, err)
 	}
 	if former.Origin != t.Origin {
-		return fmt.Errorf("the checkpoints in %s are of %s, the key is of %s: take another folder", folder, former.Origin, t.Origin)
+		return former, fmt.Errorf("the checkpoints in %s are of %s, the key is of %s: take another folder", folder, former.Origin, t.Origin)
 	}
 	t.Number, t.Previous = former.Number+1, digest(signed)
-	return nil
+	return former, nil
 }
 
 // notesIn are the notes of a folder, oldest first.

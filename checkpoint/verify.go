@@ -19,7 +19,8 @@ import (
 // history.
 type Report struct {
 	interlock.VerifyReport
-	Checkpoints int `json:"checkpoints"` // good ones, which history was held against
+	Checkpoints int  `json:"checkpoints"`          // good ones, which history was held against
+	InOrder     bool `json:"checkpoints_in_order"` // there are checkpoints, and nothing is wrong with any of them
 }
 
 // Verify is [interlock.Verify] with checkpoints as its witnesses. paths are
@@ -33,6 +34,7 @@ func Verify(ctx context.Context, store interlock.Store, key note.Verifier, paths
 		return Report{}, err
 	}
 	var r Report
+	r.Bad = []interlock.Fault{} // never null in JSON
 	var good []opened
 	for _, path := range files {
 		o, fault, err := open(path, key)
@@ -47,7 +49,7 @@ func Verify(ctx context.Context, store interlock.Store, key note.Verifier, paths
 	}
 	slices.SortFunc(good, func(a, b opened) int { return cmp.Compare(a.Number, b.Number) })
 	r.Bad = append(r.Bad, gaps(good)...)
-	r.Checkpoints = len(good)
+	r.Checkpoints, r.InOrder = len(good), len(good) > 0 && len(r.Bad) == 0
 	var witnesses []interlock.Witness
 	for _, o := range good {
 		witnesses = append(witnesses, interlock.Witness{Name: fmt.Sprintf("checkpoint %d", o.Number), Marks: marksOf(o.heads)})

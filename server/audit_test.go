@@ -117,6 +117,7 @@ func TestErasures(t *testing.T) {
 		}
 		assert.Equal(w.t, "input_invalid", erase(422, "adam", `{"machine":"loan","id":"17","reason":""}`).code())
 		assert.Equal(w.t, "not_found", erase(404, "adam", `{"machine":"loan","id":"none","reason":"x"}`).code())
+		assert.Contains(w.t, erase(404, "adam", `{"actor":"nobody","reason":"x"}`).raw, "no row names this actor")
 		erase(400, "adam", `{"machine":"loan","id":"17","reason":"x","tenant":"elsewhere"}`)
 		done := erase(200, "adam", request)
 		assert.Equal(w.t, json.Number("4"), done.json["rows"])

@@ -173,16 +173,16 @@ func (v *verifier) actorOf(act any) (string, error) {
 		return "", credentialError("the token's act is an actor of another issuer")
 	}
 	id, _ := members["sub"].(string)
-	if !interlock.ValidID(id) || interlock.IsAPIKeyActor(id) {
+	if !interlock.ValidID(id) || interlock.IsReservedActor(id) {
 		return "", credentialError("the token's act must have a sub like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 	}
 	return id, nil
 }
 
-// identifier reads an id. Those of API keys' actors belong to keys alone.
+// identifier reads an id. Those of API keys and operators are nobody's to claim.
 func identifier(claims map[string]any, name string) (string, error) {
 	id, _ := claims[name].(string)
-	if !interlock.ValidID(id) || interlock.IsAPIKeyActor(id) {
+	if !interlock.ValidID(id) || interlock.IsReservedActor(id) {
 		return "", credentialError("the token's " + name + " must be a string like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 	}
 	return id, nil

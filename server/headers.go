@@ -168,7 +168,7 @@ func (h *headerIdentity) actor(r *http.Request) (interlock.Actor, error) {
 			continue
 		}
 		value := r.Header.Get(part.name)
-		if !interlock.ValidID(value) || interlock.IsAPIKeyActor(value) {
+		if !interlock.ValidID(value) || interlock.IsReservedActor(value) {
 			return interlock.Actor{}, credentialError("the header " + part.name + " must be there, like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 		}
 		*part.into = value

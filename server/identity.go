@@ -41,8 +41,8 @@ func (s *Server) whoAsks(r *http.Request) (interlock.Actor, error) {
 		return interlock.Actor{}, ErrNoCredentials
 	}
 	actor, err := s.identity(r)
-	if err == nil && (interlock.IsAPIKeyActor(actor.ID) || actor.OnBehalfOf != nil && interlock.IsAPIKeyActor(actor.OnBehalfOf.ID)) {
-		return interlock.Actor{}, errors.New("identity: an id that belongs to API keys")
+	if err == nil && (interlock.IsReservedActor(actor.ID) || actor.OnBehalfOf != nil && interlock.IsReservedActor(actor.OnBehalfOf.ID)) {
+		return interlock.Actor{}, errors.New("identity: an id that is reserved for API keys and operators")
 	}
 	return actor, err
 }

@@ -97,8 +97,12 @@ func (p *program) printVerify(name string, r *checkpoint.Report, asJSON bool) er
 		if !r.OK() {
 			state = "BROKEN"
 		}
-		if r.Checkpoints > 0 {
-			fmt.Fprintf(p.out, "%d checkpoints hold; %d rows that they mark are there\n", r.Checkpoints, r.Witnessed)
+		if r.InOrder {
+			fmt.Fprintf(p.out, "%d checkpoints are signed and in order", r.Checkpoints)
+			if r.OK() {
+				fmt.Fprintf(p.out, "; they mark %d chains", r.Witnessed)
+			}
+			fmt.Fprintln(p.out)
 		}
 		fmt.Fprintf(p.out, "%s: history is %s: %d rows in %d chains, %d with erased texts, clock skew at most %s\n",
 			name, state, r.Rows, r.Chains, r.Erased, skew(r.SkewMS))

@@ -54,7 +54,14 @@ func TestAuditCheckpoints(t *testing.T) {
 	verify := []string{"audit", "verify", "--store", store, "--checkpoint", notes, "--public-key"}
 	code, out, errOut = exec(t, append(verify, strings.TrimSpace(public))...)
 	require.Equal(t, 0, code, out+errOut)
-	require.Contains(t, out, "2 checkpoints hold")
+	require.Contains(t, out, "2 checkpoints are signed and in order; they mark ")
+	code, one, _ := exec(t, "audit", "verify", "--store", store, "--checkpoint", filepath.Join(notes, "00000001.checkpoint"), "--public-key", key+".pub")
+	require.Equal(t, 0, code, one)
+	_, marks, _ := strings.Cut(strings.Split(out, "\n")[0], "order")
+	require.Contains(t, one, marks, "a chain that two of them mark is one chain")
+	code, out, _ = exec(t, append(verify, key+".pub", "--json")...)
+	require.Equal(t, 0, code, out)
+	require.Regexp(t, `"bad": ?\[\]`, out)
 
 	removeChain(t, path)
 	code, out, _ = exec(t, "audit", "verify", "--store", store)
@@ -63,6 +70,7 @@ func TestAuditCheckpoints(t *testing.T) {
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "checkpoint 1 knows this row, and history has it no longer")
 	require.Contains(t, out, "BROKEN")
+	require.Contains(t, out, "2 checkpoints are signed and in order\n")
 	code, out, _ = exec(t, append(verify, key+".pub", "--json")...)
 	require.Equal(t, 1, code)
 	var report struct {
@@ -72,6 +80,14 @@ func TestAuditCheckpoints(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report), out)
 	require.Len(t, report.Bad, 2)
 	require.Equal(t, 2, report.Checkpoints)
+	text, err := os.ReadFile(filepath.Join(notes, "00000001.checkpoint"))
+	require.NoError(t, err)
+	forged := filepath.Join(notes, "00000003.checkpoint")
+	require.NoError(t, os.WriteFile(forged, append([]byte("x"), text...), 0o600))
+	code, out, _ = exec(t, append(verify, key+".pub")...)
+	require.Equal(t, 1, code, out)
+	require.NotContains(t, out, "in order", "one of them isn't")
+	require.NoError(t, os.Remove(forged))
 
 	for _, c := range []struct {
 		args []string
@@ -113,7 +129,7 @@ func TestServeTakesCheckpoints(t *testing.T) {
 	// Beside the running server, which goes on writing.
 	code, out, errOut = exec(t, "audit", "verify", "--store", "sqlite:"+db, "--checkpoint", notes, "--public-key", strings.TrimSpace(public))
 	require.Equal(t, 0, code, out+errOut)
-	require.Contains(t, out, "1 checkpoints hold")
+	require.Contains(t, out, "1 checkpoints are signed and in order")
 	require.Equal(t, 0, stop())
 
 	require.NoError(t, os.Chmod(key, 0o644))
@@ -166,12 +182,14 @@ func TestAuditExportAndErase(t *testing.T) {
 	require.Contains(t, run(0, append(erase, row.Instance, "--reason", "case 1")...), "are erased")
 	require.Contains(t, run(0, append(erase, row.Instance, "--reason", "case 1")...), "nothing to erase")
 	run(1, append(erase, "none", "--reason", "case 1")...)
+	require.Contains(t, run(1, "erase", "--store", store, "--operator", "olga", "--actor", "nobody", "--reason", "case 1"), "no row names this actor")
+	require.Contains(t, run(2, "erase", "--store", store, "--operator", "o/lga", "--actor", "nobody", "--reason", "case 1"), "--operator")
 	run(1, append(erase, row.Instance, "--reason", " ")...)
 	run(2, append(erase, row.Instance)...)
 	require.Contains(t, run(0, "verify", "--store", store), "intact")
 	last := run(0, "export", "--store", store, "--event", "$erase")
 	require.Equal(t, 1, strings.Count(last, "\n"))
-	require.Contains(t, last, `"actor":"olga"`)
+	require.Contains(t, last, `"actor":"operator~olga"`)
 
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)

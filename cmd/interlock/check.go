@@ -36,8 +36,8 @@ func (c *config) check() error {
 	if c.CursorKey != "" && len(c.CursorKey) < leastCursorKey {
 		add("cursor_key has %d bytes: want %d or more, made by chance", len(c.CursorKey), leastCursorKey)
 	}
-	if c.Admin != "" && (!interlock.ValidID(c.Admin) || interlock.IsAPIKeyActor(c.Admin)) {
-		add("bootstrap_admin %q: want an id like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}, and none of an API key", c.Admin)
+	if c.Admin != "" && (!interlock.ValidID(c.Admin) || interlock.IsReservedActor(c.Admin)) {
+		add("bootstrap_admin %q: want an id like [A-Za-z0-9][A-Za-z0-9._~-]{0,127}, and none of an API key or an operator", c.Admin)
 	}
 	wrong = append(wrong, c.checkAddresses(), c.checkTLS(), c.checkIdentity(), c.checkHeaders())
 	wrong = append(wrong, c.Checkpoints.check()...)

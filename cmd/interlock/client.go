@@ -80,6 +80,10 @@ func problemFinding(status int, body []byte) *finding {
 		Reasons []struct {
 			Message string `json:"message"`
 		} `json:"reasons"`
+		Errors []struct {
+			Pointer string `json:"pointer"`
+			Message string `json:"message"`
+		} `json:"errors"`
 	}
 	if json.Unmarshal(body, &p) != nil || p.Title == "" {
 		return &finding{fmt.Sprintf("the server answered %d", status)}
@@ -90,6 +94,9 @@ func problemFinding(status int, body []byte) *finding {
 	}
 	for _, r := range p.Reasons {
 		text += "; " + r.Message
+	}
+	for _, e := range p.Errors {
+		text += "; " + e.Pointer + ": " + e.Message
 	}
 	return &finding{text}
 }

@@ -36,6 +36,10 @@ POST /v1/audit/erasures.`,
 					return err
 				}
 			}
+			operator = "operator~" + operator // no identity claims that: interlock.IsReservedActor
+			if !interlock.ValidID(operator) {
+				return fmt.Errorf("--operator: history can't keep %q: want [A-Za-z0-9._~-], 119 characters at most", operator)
+			}
 			if err := existing(where); err != nil {
 				return err
 			}
@@ -67,7 +71,7 @@ POST /v1/audit/erasures.`,
 	fl.BoolVar(&req.Attempts, "attempts", false, "the instance's refused attempts, too")
 	fl.StringVar(&req.Reason, "reason", "", "why; history keeps it (required)")
 	fl.StringVar(&tenant, "tenant", interlock.DefaultTenant, "tenant of the instance or the actor")
-	fl.StringVar(&operator, "operator", "", "who you are, for history (default: the account that runs this)")
+	fl.StringVar(&operator, "operator", "", "who you are; history keeps operator~NAME (default: the account that runs this)")
 	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("store"), cmd.MarkFlagRequired("reason")))
 	return cmd
 }

@@ -39,3 +39,8 @@ func TestLogLinesStayLines(t *testing.T) {
 		}
 	}
 }
+
+func TestAProblemSaysEverythingThatIsWrong(t *testing.T) {
+	f := problemFinding(422, []byte(`{"title":"Unfit","detail":"The form doesn't fit.","reasons":[{"message":"no note"}],"errors":[{"pointer":"/amount","message":"is a string; want a number"}]}`))
+	require.Equal(t, "422 Unfit: The form doesn't fit.; no note; /amount: is a string; want a number", f.Error())
+}

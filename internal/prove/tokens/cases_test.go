@@ -190,7 +190,7 @@ func (d *desk) badClaims() []credential {
 		"a second too long a life": d.es(change{"iat": now, "exp": now + 3601}), "no iat, too long a rest": d.es(change{"iat": nil, "exp": now + 3601}),
 		"sub missing": d.es(change{"sub": nil}), "sub empty": d.es(change{"sub": ""}), "sub a number": d.es(change{"sub": 7}), "sub a path": d.es(change{"sub": "../mark"}),
 		"sub with a blank": d.es(change{"sub": "erin "}), "sub not ASCII": d.es(change{"sub": "еrin"}), "sub with NUL": d.es(change{"sub": "erin\x00"}),
-		"sub too long": d.es(change{"sub": strings.Repeat("a", 129)}), "sub of an API key": d.es(change{"sub": "key~billing"}),
+		"sub too long": d.es(change{"sub": strings.Repeat("a", 129)}), "sub of an API key": d.es(change{"sub": "key~billing"}), "sub of an operator": d.es(change{"sub": "operator~root"}),
 		"tenant missing": d.es(change{"tenant": nil}), "tenant empty": d.es(change{"tenant": ""}), "tenant two": d.es(change{"tenant": []string{"acme"}}),
 		"tenant a path": d.es(change{"tenant": "acme/x"}), "tenant a number": d.es(change{"tenant": 1}),
 		"person missing": d.es(change{"person": nil}), "person a number": d.es(change{"person": 1}),
