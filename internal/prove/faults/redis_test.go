@@ -32,6 +32,7 @@ type redisWorld struct {
 	admin  *redis.Client // straight to the server
 	store  *sqlite.Store
 	world  *load.World
+	felt   *feeling
 
 	spoilt  atomic.Int64 // entries that were rewritten
 	corrupt atomic.Int64 // alarms of entries that aren't what they should be
@@ -71,8 +72,8 @@ func newRedisWorld(t *testing.T, way redisWay) *redisWorld {
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
 	r.admin = redis.NewClient(&redis.Options{Addr: r.server.Addr(), DisableIdentity: true})
 	t.Cleanup(func() { _ = r.admin.Close() })
-	r.store = memory(t)
-	r.world = open(t, load.Config{Store: r.store, DB: r.store.DB(), Prefix: "interlock_", Cache: cache})
+	r.store, r.felt = memory(t), &feeling{Cache: cache}
+	r.world = open(t, load.Config{Store: r.store, DB: r.store.DB(), Prefix: "interlock_", Cache: r.felt})
 	return r
 }
 
@@ -81,7 +82,7 @@ func newRedisWorld(t *testing.T, way redisWay) *redisWorld {
 func (r *redisWorld) prove(claim string, terms load.Terms, f fault) *load.Ledger {
 	r.t.Helper()
 	n := prove.Size(20, 500)
-	p := plan(20, 500, f)
+	p := plan(20, 500, r.felt.during(f))
 	p.AtLeast = [3]time.Duration{0, time.Duration(prove.Size(int(cacheTTL)/4, int(2*time.Second))), 0}
 	ledger, err := load.Run(r.world.URL, p)
 	require.NoError(r.t, err)
@@ -89,16 +90,23 @@ func (r *redisWorld) prove(claim string, terms load.Terms, f fault) *load.Ledger
 	return ledger
 }
 
+// failing is prove for a fault that lets calls fail.
+func (r *redisWorld) failing(claim string, f fault) {
+	r.t.Helper()
+	r.prove(claim, load.Terms{Stale: stale}, f)
+	require.Positive(r.t, r.felt.failed.Load(), "calls failed")
+}
+
 func TestRedisDown(t *testing.T) {
 	r := newRedisWorld(t, redisWay{})
-	r.prove("redis/down", load.Terms{Stale: stale}, fault{calm(r.server.Stop), calm(r.server.Restart)})
+	r.failing("redis/down", fault{calm(r.server.Stop), calm(r.server.Restart)})
 }
 
 // Refused: Redis is there and takes no more clients.
 func TestRedisRefuses(t *testing.T) {
 	r := newRedisWorld(t, redisWay{})
 	ctx := context.Background()
-	r.prove("redis/refused", load.Terms{Stale: stale}, fault{
+	r.failing("redis/refused", fault{
 		begin: func() error {
 			if err := r.admin.ConfigSet(ctx, "maxclients", "1").Err(); err != nil {
 				return err
@@ -111,25 +119,25 @@ func TestRedisRefuses(t *testing.T) {
 
 func TestRedisStalled(t *testing.T) {
 	r := newRedisWorld(t, redisWay{})
-	r.prove("redis/stalled", load.Terms{Stale: stale}, fault{calm(r.server.Stall), calm(r.server.Resume)})
+	r.failing("redis/stalled", fault{calm(r.server.Stall), calm(r.server.Resume)})
 }
 
 // Mute: the network takes what is sent and brings nothing back, and new
 // connections fare no better.
 func TestRedisMute(t *testing.T) {
 	r, x := throughToxic(t)
-	r.prove("redis/mute", load.Terms{Stale: stale}, x.fault("timeout", "downstream", `{"timeout": 0}`))
+	r.failing("redis/mute", x.fault("timeout", "downstream", `{"timeout": 0}`))
 }
 
 func TestRedisSlow(t *testing.T) {
 	r, x := throughToxic(t)
-	r.prove("redis/slow", load.Terms{Stale: stale}, x.fault("latency", "downstream", `{"latency": 60, "jitter": 50}`))
+	r.failing("redis/slow", x.fault("latency", "downstream", `{"latency": 60, "jitter": 50}`))
 }
 
 // Reset: each connection is cut after some bytes of a reply.
 func TestRedisReset(t *testing.T) {
 	r, x := throughToxic(t)
-	r.prove("redis/reset", load.Terms{Stale: stale}, x.fault("limit_data", "downstream", `{"bytes": 900}`))
+	r.failing("redis/reset", x.fault("limit_data", "downstream", `{"bytes": 900}`))
 }
 
 func throughToxic(t *testing.T) (*redisWorld, *toxic) {
@@ -145,6 +153,7 @@ func throughToxic(t *testing.T) (*redisWorld, *toxic) {
 func TestRedisFlushed(t *testing.T) {
 	r := newRedisWorld(t, redisWay{patient: true})
 	r.prove("redis/flushed", load.Terms{Stale: stale}, repeated(func() error { return r.admin.FlushAll(context.Background()).Err() }))
+	require.Positive(t, r.felt.missed.Load(), "entries were missing")
 }
 
 // Restarted: it comes back empty, several times.
@@ -157,7 +166,7 @@ func TestRedisRestarted(t *testing.T) {
 		}
 		return nil
 	}
-	r.prove("redis/restarted", load.Terms{Stale: stale}, fault{again, again})
+	r.failing("redis/restarted", fault{again, again})
 }
 
 // An old copy: what a replica that lagged behind has when it takes over. It is
@@ -183,7 +192,7 @@ func TestRedisFull(t *testing.T) {
 	memory := func(limit string) func() error {
 		return func() error { return r.admin.ConfigSet(context.Background(), "maxmemory", limit).Err() }
 	}
-	r.prove("redis/full", load.Terms{Stale: stale}, fault{memory("1"), memory("0")})
+	r.failing("redis/full", fault{memory("1"), memory("0")})
 }
 
 // Wrong replies: one request is given the values that another asked for.

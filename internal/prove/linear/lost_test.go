@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,9 +25,10 @@ import (
 	"github.com/interlock-go/interlock/internal/prove"
 	"github.com/interlock-go/interlock/internal/prove/fixture"
 	"github.com/interlock-go/interlock/internal/testservice"
+	"github.com/interlock-go/interlock/server"
 )
 
-// Clients ask for events over HTTP; one answer in ten is cut after the
+// Clients ask the API for events over HTTP; one answer in ten is cut after the
 // server has carried the request out, and is asked for again under its key until
 // it comes. Each event is applied once, and the answer that comes at last is
 // that of the first time, byte for byte.
@@ -53,6 +57,7 @@ func TestLostAnswers(t *testing.T) {
 type lost struct {
 	t      *testing.T
 	w      *fixture.World
+	api    http.Handler
 	url    string
 	client *http.Client
 
@@ -60,7 +65,7 @@ type lost struct {
 	first map[string]reply // by key: the first time that it was carried out
 
 	answers, events, cuts, violations atomic.Int64
-	ids                               sync.Map // of transitions → key
+	versions                          sync.Map // of an instance, each made by one transition → key
 }
 
 type reply struct {
@@ -77,9 +82,12 @@ const (
 func newLost(t *testing.T, w *fixture.World) *lost {
 	t.Helper()
 	l := &lost{t: t, w: w, first: map[string]reply{}}
-	routes := http.NewServeMux()
-	routes.HandleFunc("POST /loans/{id}/events", l.serve)
-	listening := httptest.NewServer(routes)
+	api, err := server.New(server.Config{Gate: w.Gate, Logger: slog.New(slog.DiscardHandler), Identity: func(r *http.Request) (interlock.Actor, error) {
+		return fixture.As(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")), nil
+	}})
+	require.NoError(t, err)
+	l.api = api.Handler()
+	listening := httptest.NewServer(http.HandlerFunc(l.serve))
 	t.Cleanup(listening.Close)
 	l.url = listening.URL
 	transport := &http.Transport{MaxIdleConnsPerHost: lostClients}
@@ -97,7 +105,7 @@ func lostLoan(n int) string { return fmt.Sprintf("lost-%d", n%lostLoans) }
 // serve lets the API do the whole, and then may answer nothing.
 func (l *lost) serve(w http.ResponseWriter, r *http.Request) {
 	rec := httptest.NewRecorder()
-	l.fire(rec, r)
+	l.api.ServeHTTP(rec, r)
 	key := r.Header.Get("Idempotency-Key")
 	if rec.Code == http.StatusOK {
 		l.mu.Lock()
@@ -110,39 +118,9 @@ func (l *lost) serve(w http.ResponseWriter, r *http.Request) {
 		l.cuts.Add(1)
 		panic(http.ErrAbortHandler) // net/http closes the connection
 	}
-	for k, v := range rec.Header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), rec.Header())
 	w.WriteHeader(rec.Code)
 	_, _ = w.Write(rec.Body.Bytes())
-}
-
-// fire is an application that mounts the gate.
-func (l *lost) fire(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Event string         `json:"event"`
-		Input map[string]any `json:"input"`
-	}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	res, err := l.w.Gate.Fire(r.Context(), fixture.As(r.Header.Get("X-Desk-Account")), interlock.Request{Machine: fixture.Machine,
-		ID: r.PathValue("id"), Event: in.Event, Input: in.Input, IdempotencyKey: r.Header.Get("Idempotency-Key")})
-	var no *interlock.Refusal
-	switch {
-	case errors.As(err, &no) && no.Stage == interlock.StageConflict:
-		w.WriteHeader(http.StatusConflict)
-		_, _ = io.WriteString(w, no.Code)
-	case errors.As(err, &no) && no.Stage == interlock.StageUnavailable:
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, no.Code)
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-	default:
-		w.Header().Set("ETag", fmt.Sprintf(`"%d-%x"`, res.Instance.Version, res.Instance.Head))
-		_ = json.NewEncoder(w).Encode(map[string]any{"instance": res.Instance, "transition": res.Transition})
-	}
 }
 
 func (l *lost) run(events int) {
@@ -204,12 +182,13 @@ func (l *lost) compare(key string, got reply) {
 		l.wrong("%s was answered\n%s %s\nand first\n%s %s", key, got.etag, got.body, first.etag, first.body)
 	}
 	var body struct {
-		Transition struct{ ID string }
+		ID      string
+		Version int64
 	}
-	if err := json.Unmarshal(got.body, &body); err != nil || body.Transition.ID == "" {
-		l.wrong("%s: no transition in %s", key, got.body)
+	if err := json.Unmarshal(got.body, &body); err != nil || body.Version < 2 || got.etag == "" {
+		l.wrong("%s: no new version in %s", key, got.body)
 	}
-	if other, used := l.ids.LoadOrStore(body.Transition.ID, key); used {
+	if other, used := l.versions.LoadOrStore(fmt.Sprintf("%s@%d", body.ID, body.Version), key); used {
 		l.wrong("%s and %s are of one transition", key, other)
 	}
 }
@@ -217,14 +196,14 @@ func (l *lost) compare(key string, got reply) {
 func (l *lost) post(client, n int, key string) (reply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	url := fmt.Sprintf("%s/loans/%s/events", l.url, lostLoan(n))
+	url := fmt.Sprintf("%s/v1/machines/%s/instances/%s/events", l.url, fixture.Machine, lostLoan(n))
 	body := fmt.Sprintf(`{"event":"tick","input":{"n":%d}}`, n)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return reply{}, err
 	}
 	everybody := slices.Concat(fixture.Clerks, fixture.Officers)
-	req.Header.Set("X-Desk-Account", everybody[client%len(everybody)])
+	req.Header.Set("Authorization", "Bearer "+everybody[client%len(everybody)])
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
 	res, err := l.client.Do(req)

@@ -57,6 +57,7 @@ func predicates() []mutant {
 		single("actor is active", "as shared", `WHERE a.tenant = $1 AND a.active AND`, `WHERE a.tenant = $1 AND`),
 		single("actors are counted", "a commit needs every actor's row, not some", `(SELECT count(*) FROM a) = cardinality(CAST($19 AS text[]))`, `true`),
 		single("revision's status", "as shared", `AND (status = 'active' OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE`, `FOR SHARE`),
+		single("revision's grace", "as shared", `OR status = 'accepting' AND until_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) FOR SHARE`, `OR status = 'accepting') FOR SHARE`),
 		single("store's epoch", "as shared", `WHERE epoch = $17 AND`, `WHERE CAST($17 AS text) <> '' AND`),
 		single("instance's version", "as shared", `AND version = $51 AND`, `AND CAST($51 AS bigint) > 0 AND`),
 		single("instance's state", "as shared", `AND state = $52 AND`, `AND CAST($52 AS text) <> '' AND`),
@@ -130,6 +131,14 @@ LEFT JOIN il.actor a ON a.tenant = $1 AND a.id IN (SELECT value FROM TEXTS($5))`
 const answerKeySQL`, `AND key = $3 AND CAST($4 AS TEXT) <> '' AND seq = 0`+"`"+`
 
 const answerKeySQL`)}, "TestConformance/sqlite_memory/(key|commit/predicates)"),
+		onSQLite(mutant{name: "mark of a restored store", takes: "a store that lacks the mark that was left in it isn't opened",
+			edits: one("internal/sqlstore/epoch.go", `	if err != nil || found {
+		return err
+	}
+	all, err`, `	if err != nil || !found {
+		return err
+	}
+	all, err`)}, "TestRestore|TestWitness"),
 		onSQLite(mutant{name: "reserved once", takes: "of many who reserve a key one gets it",
 			edits: one("internal/sqlstore/keys.go", `ELSE k.lease_us <= NOW_US END`, `ELSE true END`)}, "TestConformance/sqlite_memory/key"),
 	}

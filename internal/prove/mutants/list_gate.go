@@ -103,6 +103,16 @@ func deciding() []mutant {
 			edits: one(decide, `	if wrong := formErrors(event, q.form); len(wrong) > 0 {`, `	if wrong := formErrors(event, q.form); false {`)}, "TestInput"),
 		onGate(mutant{name: "chain", takes: "an edit of history's bytes is found",
 			edits: one("verify.go", `if sum := sha256.Sum256(r.Bytes); !bytes.Equal(sum[:], r.Hash) {`, `if sum := sha256.Sum256(r.Bytes); sum == [32]byte{} {`)}, "TestVerifyFinds"),
+		onGate(mutant{name: "deleted texts", takes: "texts that are gone without an erasure are found",
+			edits: one("verify_erased.go", `		v.bad(&gone, "its texts are gone, and no erasure in its chain speaks of them")
+`, `		_ = gone
+`)}, "TestVerifyTellsErasureFromDeletion"),
+		onGate(mutant{name: "revoked API key", takes: "a revoked API key lets nobody in",
+			edits: one("apikeys.go", `if k == nil || !same || !k.RevokedAt.IsZero() || !k.Expires`, `if k == nil || !same || !k.Expires`)}, "TestAPIKeys"),
+		onGate(mutant{name: "expired API key", takes: "an expired API key lets nobody in",
+			edits: one("apikeys.go", `!k.RevokedAt.IsZero() || !k.Expires.IsZero() && !g.now().Before(k.Expires) {`, `!k.RevokedAt.IsZero() {`)}, "TestAPIKeys"),
+		onGate(mutant{name: "secret of an API key", takes: "who knows a key's id alone isn't let in",
+			edits: one("apikeys.go", `if k == nil || !same || `, `if k == nil || len(want) == 0 && same || `)}, "TestAPIKeys"),
 	}
 }
 
