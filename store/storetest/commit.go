@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -11,17 +12,18 @@ import (
 	"github.com/interlock-go/interlock"
 )
 
-var commitTests = []namedTest{
-	{"predicates of a step", func(f *fixture) { predicates(f, stepShapes, stepViolations) }},
-	{"predicates of a creation", func(f *fixture) { predicates(f, creationShapes, creationViolations) }},
-	{"predicates of a change of an actor", func(f *fixture) { predicates(f, actorShapes, actorViolations) }},
+var commitTests = append(slices.Concat(
+	predicates("predicates of a step", stepShapes, stepViolations),
+	predicates("predicates of a creation", creationShapes, creationViolations),
+	predicates("predicates of a change of an actor", actorShapes, actorViolations),
+), []namedTest{
 	{"all rows of a commit", commitRows},
 	{"first commit of an actor", firstCommit},
 	{"last administrator", lastAdmin},
 	{"accepting revision", acceptingRevision},
 	{"malformed commits", malformedCommits},
 	{"cancelled before", cancelledBefore},
-}
+}...)
 
 func commitRows(f *fixture) {
 	c := plainStep(f)
