@@ -1,6 +1,6 @@
 # `make` alone prints what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test prove mutants lint fmt data bench services clean
+.PHONY: help demo run build test prove mutants lint fmt data bench bench-check services clean
 
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
@@ -11,7 +11,7 @@ RACE := -race -gcflags=modernc.org/...=-race=false
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the three example systems on http://127.0.0.1:8080, with curl lines to paste
 	@echo "building; the first time takes a minute or two"
@@ -45,9 +45,12 @@ fmt: ## gofmt and import order
 data: services ## the tests over public machines, workflows and logs, in the folder INTERLOCK_DATA
 	INTERLOCK_DATA="$(INTERLOCK_DATA)" $(BESIDE) $(GO) test -tags data -count=1 -v ./internal/data/...
 
-bench: ## benchmarks; where bench/ is there, a module of its own, comparisons with other libraries too
-	$(GO) test -run '^$$' -bench . . ./fsm ./policies
-	@if [ -d bench ]; then cd bench && $(GO) test -run '^$$' -bench . ./...; fi
+bench: services ## ours beside its peers, on this computer; BENCH=decision|graph|http|commit|growth runs a part
+	$(BESIDE) $(GO) run -C bench .
+
+bench-check: services ## that the benchmarks still run, and all engines still agree: a smoke run
+	cd bench && $(GO) vet ./...
+	$(BESIDE) $(GO) test -C bench -count=1 ./...
 
 services: ## see that PostgreSQL, Redis and strace are there for the tests; install them on Debian
 	@sh tools/services.sh

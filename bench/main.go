@@ -1,0 +1,101 @@
+// Command bench measures Interlock beside what else one could use, on this
+// computer: decisions, the graph, HTTP, commits, growth. See README.md.
+//
+//	go run . [-quick] [-part decision,graph] [-out out] [-rows 10000000]
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scale is how long and how much is measured.
+type scale struct {
+	quick  bool
+	rounds int
+	slice  time.Duration // of one contestant's turn
+}
+
+var (
+	full  = scale{rounds: 11, slice: 60 * time.Millisecond}
+	smoke = scale{quick: true, rounds: 3, slice: 2 * time.Millisecond}
+)
+
+// shorter has fewer rounds, for what is one of many.
+func (s scale) shorter(by int) scale {
+	s.rounds = max(3, s.rounds/by)
+	return s
+}
+
+// bench is one run.
+type bench struct {
+	*report
+	scale scale
+}
+
+type part struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+var parts = []part{{"decision", decision}, {"graph", graph}}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := flags.Bool("quick", os.Getenv("BENCH_QUICK") != "", "a smoke run of seconds: its numbers mean nothing (BENCH_QUICK)")
+	names := flags.String("part", os.Getenv("BENCH"), "parts to run, by commas; all when empty (BENCH)")
+	dir := flags.String("out", "out", "folder of results.json and results.svg")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := choose(*names)
+	if err != nil {
+		return err
+	}
+	b := &bench{report: &report{out: out}, scale: full}
+	if *quick {
+		b.scale = smoke
+	}
+	fmt.Fprintf(out, "%s. Medians of %d interleaved rounds, least and greatest beside them.\n", computer(), b.scale.rounds)
+	for _, p := range chosen {
+		begun := time.Now()
+		if err := p.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		fmt.Fprintf(out, "(%s took %s)\n", p.name, time.Since(begun).Round(time.Second))
+	}
+	b.table()
+	return b.write(*dir, *quick)
+}
+
+// choose finds the parts by name.
+func choose(names string) ([]part, error) {
+	if names == "" || names == "." {
+		return parts, nil
+	}
+	var chosen []part
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no part %q", name)
+		}
+		chosen = append(chosen, parts[i])
+	}
+	return chosen, nil
+}
