@@ -53,6 +53,14 @@ func (f *facts) like(o *facts) bool {
 	return true
 }
 
+type strongKey struct{}
+
+// Strong returns a context whose reads and menus rest on the store alone, whatever
+// a cache keeps: who has just been granted a role sees it, who has lost one
+// doesn't. Commits need none of it: they never rest on a cache. Over HTTP,
+// Cache-Control: no-cache asks for the same.
+func Strong(ctx context.Context) context.Context { return context.WithValue(ctx, strongKey{}, true) }
+
 // facts reads what the question is about: from the cache unless fresh, else
 // from the store in one query.
 func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh bool) (*facts, *Refusal) {
@@ -64,24 +72,40 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	if no := g.retired(m); no != nil {
 		return nil, no
 	}
+	fresh = fresh || ctx.Value(strongKey{}) != nil
 	if !fresh && g.cfg.Cache != nil {
 		if f := g.fromCache(ctx, q, snap, m); f != nil {
 			return f, nil
 		}
 	}
-	read := time.Now()
-	limited, cancel := g.reading(ctx)
-	defer cancel()
-	stored, err := g.cfg.Store.Load(limited, q.actor.Tenant, q.ref, q.actorIDs())
+	stored, read, shared, err := g.load(ctx, q, fresh)
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
 	f := newFacts(snap, m, stored, q)
-	f.read = read
+	f.read, f.cached = read, shared
+	if shared {
+		return f, nil // who asked first does the rest
+	}
 	g.epoch.Store(&stored.Epoch)
 	g.bound.Store(m.Name(), f.isBound)
 	g.cachePut(f)
 	return f, nil
+}
+
+// load reads from the store. Who would have believed the cache shares the look
+// with others who miss the same at the same moment; who asks for fresh facts looks himself.
+func (g *Gate) load(ctx context.Context, q *question, fresh bool) (found Facts, began time.Time, shared bool, err error) {
+	tenant, ref, ids := q.actor.Tenant, q.ref, q.actorIDs()
+	look := func(ctx context.Context) (Facts, error) { return g.cfg.Store.Load(ctx, tenant, ref, ids) }
+	if !fresh && g.cfg.Cache != nil {
+		return g.flights.load(ctx, flightKey(q), g.cfg.ReadTimeout, look)
+	}
+	began = time.Now()
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	found, err = look(limited)
+	return found, began, false, err
 }
 
 func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {

@@ -61,6 +61,7 @@ type Gate struct {
 	policy   Policy     // the source of the active rules; under activate
 	attempts *attempts
 	puts     *puts // nil without a cache
+	flights  flights
 	sweeper  *sweeper
 	watch    *watch
 }
@@ -162,9 +163,9 @@ func (c *Config) setDefaults() {
 // and the cache stay open: they are the caller's.
 func (g *Gate) Close(ctx context.Context) error {
 	g.sweeper.close()
-	var cache error
+	cache := g.flights.close(ctx)
 	if g.puts != nil {
-		cache = g.puts.close(ctx)
+		cache = errors.Join(cache, g.puts.close(ctx))
 	}
 	return errors.Join(g.attempts.close(ctx), cache, g.watch.close(ctx))
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/gin-gonic/gin"
@@ -181,8 +183,26 @@ func (il *Interlock) identify(c *gin.Context) (interlock.Actor, bool) {
 		return a, false
 	}
 	c.Set(actorKey{}, a)
-	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), actorKey{}, a))
+	ctx := context.WithValue(c.Request.Context(), actorKey{}, a)
+	if uncached(c.Request.Header) {
+		ctx = interlock.Strong(ctx)
+	}
+	c.Request = c.Request.WithContext(ctx)
 	return a, true
+}
+
+// uncached tells that the caller wants nothing that was kept (RFC 9111, 5.2.1.4
+// and 5.2.1.1), as a browser does on a forced reload.
+func uncached(h http.Header) bool {
+	for _, line := range h.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(line, ",") {
+			d := strings.ToLower(strings.TrimSpace(directive))
+			if d == "no-cache" || d == "max-age=0" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func nobody(err error) error {

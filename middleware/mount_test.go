@@ -68,6 +68,16 @@ type app struct {
 // newApp has one document, d1, in draft.
 func newApp(t *testing.T, change func(*Config)) *app {
 	t.Helper()
+	return newAppOn(t, nil, change)
+}
+
+func cachedApp(t *testing.T, cache interlock.Cache) *app {
+	t.Helper()
+	return newAppOn(t, cache, nil)
+}
+
+func newAppOn(t *testing.T, cache interlock.Cache, change func(*Config)) *app {
+	t.Helper()
 	m, err := fsm.Parse("doc.yaml", []byte(docMachine))
 	require.NoError(t, err)
 	store, err := sqlite.Open(":memory:")
@@ -75,7 +85,7 @@ func newApp(t *testing.T, change func(*Config)) *app {
 	t.Cleanup(func() { assert.NoError(t, store.Close()) })
 	a := &app{t: t, store: store, log: &bytes.Buffer{}}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	a.gate, err = interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store, Logger: quiet})
+	a.gate, err = interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store, Cache: cache, Logger: quiet})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, a.gate.Close(context.Background())) })
 	_, err = a.gate.Create(t.Context(), interlock.SystemActor("", "setup"), interlock.CreateRequest{Machine: "doc", ID: "d1", Facts: map[string]any{"pages": 3}})

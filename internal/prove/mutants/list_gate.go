@@ -140,6 +140,8 @@ func caching() []mutant {
 			edits: one("facts.go", `				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {`, `				false {`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
 			edits: one("facts.go", `|| actorKey(a.Tenant, a.ID) != keys[i] {`, `{`)}, "TestSwappedReply|TestPoisonedCache"),
+		onGate(mutant{name: "shared look", takes: "a look at the store that was shared counts as cached: a no on it is decided once more",
+			edits: one("facts.go", `f.read, f.cached = read, shared`, `f.read, f.cached = read, false`)}, "TestSharedRefusal"),
 		onGate(mutant{name: "revoked role in the cache", takes: "a revocation drops what the cache holds before it answers",
 			edits: one(admin, `	g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
 `, ``)}, "TestRevokeFloors"),
