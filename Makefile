@@ -9,7 +9,7 @@ INTERLOCK_DATA ?= $(abspath ../shared/data)
 # The race detector looks at all packages but SQLite's translation from C, which it would make six times slower than the rest together.
 RACE := -race -gcflags=modernc.org/...=-race=false
 PROVE = INTERLOCK_PROVE_REPORT="$(abspath bin/prove.jsonl)" $(BESIDE) $(GO) run ./internal/testservice/count -- $(GO) test -json -count=1 -timeout 19m
-# Proofs in which no two goroutines meet: the race detector would only make them slow.
+# Proofs in which goroutines share nothing: the race detector would only make them slow.
 ALONE := model|tamper
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 

@@ -55,6 +55,8 @@ func (g *Gate) Audit(ctx context.Context, by Actor, query AuditQuery) (AuditPage
 		return AuditPage{}, no
 	}
 	query.Tenant = q.actor.Tenant
+	ctx, cancel := g.reading(ctx)
+	defer cancel()
 	if query.Outcome != Committed {
 		if err := g.attempts.flush(ctx); err != nil {
 			return AuditPage{}, unavailable("store_failed", "the store doesn't answer", err)

@@ -2,6 +2,7 @@ package interlock_test
 
 import (
 	"database/sql"
+	"fmt"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ func TestVerifyKnowsTheEpochs(t *testing.T) {
 	require.Contains(t, problems(), "17: it is of an earlier epoch than the row before")
 	first, err := st.Epochs(t.Context())
 	require.NoError(t, err)
+	require.Contains(t, problems(), fmt.Sprintf(": the store says that its epoch is %s, and the newest that it tells of is %s", first[0].ID, first[1].ID))
 	tamper(`DELETE FROM interlock_epoch WHERE n = 3`)
 	require.Contains(t, problems(), "17: it is of epoch "+first[1].ID+", which this store never had")
 }

@@ -241,7 +241,9 @@ func (g *Gate) outOfForce(ctx context.Context, m *machine) (*Refusal, error) {
 	if m == nil {
 		return notFound(), nil
 	}
-	revisions, err := g.cfg.Store.Revisions(ctx, m.Name())
+	limited, cancel := g.reading(ctx)
+	defer cancel()
+	revisions, err := g.cfg.Store.Revisions(limited, m.Name())
 	if err == nil && statusOf(m.revision, revisions) == "retired" {
 		return unavailable("revision_retired", "this replica's rules are no longer in force", nil), nil
 	}

@@ -145,6 +145,9 @@ func (v *verifier) readEpochs() (err error) {
 		for i, e := range all {
 			v.epochs[e.ID] = i
 		}
+		if n := len(all); n > 0 && all[n-1].ID != v.epoch {
+			v.report.Bad = append(v.report.Bad, Fault{Problem: fmt.Sprintf("the store says that its epoch is %s, and the newest that it tells of is %s", v.epoch, all[n-1].ID)})
+		}
 	}
 	return nil
 }
