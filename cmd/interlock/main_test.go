@@ -29,6 +29,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
 	gin.SetMode(gin.ReleaseMode)
 	goleak.VerifyTestMain(m)
 }

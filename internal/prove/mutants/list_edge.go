@@ -78,6 +78,8 @@ func incoming() []mutant {
 			edits: one("server/headers.go", `	case !h.believes(r):`, `	case false:`)}, "./server", "TestHeadersOfAProxy"),
 		onPackage(mutant{name: "unverified remembered", takes: "a verified token is believed only under the keys of that time",
 			edits: one("server/jwt.go", `seen.revision != revision || `, `revision == 0 || `)}, "./server", "TestPurge|TestAVanishedKey"),
+		onPackage(mutant{name: "second signal", takes: "a second signal ends a process that drains",
+			edits: one("cmd/interlock/main.go", `	context.AfterFunc(ctx, stop)`, `	_ = stop`)}, "./cmd/interlock", "TestSecondSignal"),
 		onPackage(mutant{name: "system from outside", takes: "no caller is the host's own code",
 			edits: one("server/request.go", `if err == nil && actor.Kind == interlock.System {`, `if false {`)}, "./server", "TestIdentityErrors"),
 		onPackage(mutant{name: "words of an error", takes: "an error's own text never leaves", edits: one("middleware/problem.go",
