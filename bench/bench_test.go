@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock/internal/testservice"
 )
 
 // Every engine judges every request alike, and the random ones try every rule
@@ -61,11 +63,13 @@ func TestDisagreementIsFound(t *testing.T) {
 	}
 }
 
-// A smoke run of the parts that need no service writes what it promises.
+// A smoke run of all parts writes what it promises.
 func TestSmokeRun(t *testing.T) {
+	t.Setenv(postgresEnv, testservice.Postgres(t))
+	t.Setenv(redisEnv, testservice.Redis(t))
 	dir := t.TempDir()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-quick", "-part", "decision,graph", "-out", dir}, &out))
+	require.NoError(t, run(t.Context(), []string{"-quick", "-part", "", "-out", dir}, &out))
 	require.Contains(t, out.String(), "Targets")
 
 	b, err := os.ReadFile(filepath.Join(dir, "results.json"))

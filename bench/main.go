@@ -21,11 +21,21 @@ type scale struct {
 	quick  bool
 	rounds int
 	slice  time.Duration // of one contestant's turn
+
+	load       time.Duration // of a turn under load
+	loadRounds int
+	web        int   // clients over HTTP
+	crowds     []int // clients of the store layer
+
+	states  int           // of the large machine, and rules
+	loading time.Duration // that a database may take to be filled with rows
 }
 
 var (
-	full  = scale{rounds: 11, slice: 60 * time.Millisecond}
-	smoke = scale{quick: true, rounds: 3, slice: 2 * time.Millisecond}
+	full = scale{rounds: 11, slice: 60 * time.Millisecond, load: time.Second, loadRounds: 5, web: 64, crowds: []int{1, 16, 64, 256},
+		states: 1000, loading: 4 * time.Minute}
+	smoke = scale{quick: true, rounds: 3, slice: 2 * time.Millisecond, load: 60 * time.Millisecond, loadRounds: 1, web: 8, crowds: []int{1, 8},
+		states: 50, loading: 10 * time.Second}
 )
 
 // shorter has fewer rounds, for what is one of many.
@@ -34,10 +44,14 @@ func (s scale) shorter(by int) scale {
 	return s
 }
 
+// most is the greatest of the crowds.
+func (s scale) most() int { return s.crowds[len(s.crowds)-1] }
+
 // bench is one run.
 type bench struct {
 	*report
-	scale scale
+	scale     scale
+	instances int // that growth loads
 }
 
 type part struct {
@@ -45,7 +59,7 @@ type part struct {
 	run  func(context.Context, *bench) error
 }
 
-var parts = []part{{"decision", decision}, {"graph", graph}}
+var parts = []part{{"decision", decision}, {"graph", graph}, {"http", web}, {"commit", commit}, {"growth", growth}}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -60,6 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", os.Getenv("BENCH_QUICK") != "", "a smoke run of seconds: its numbers mean nothing (BENCH_QUICK)")
 	names := flags.String("part", os.Getenv("BENCH"), "parts to run, by commas; all when empty (BENCH)")
+	instances := flags.Int("rows", 10_000_000, "instances that growth loads, with a tenth as many actors; 20,000 in a smoke run")
 	dir := flags.String("out", "out", "folder of results.json and results.svg")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,9 +83,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{report: &report{out: out}, scale: full}
+	b := &bench{report: &report{out: out}, scale: full, instances: *instances}
 	if *quick {
-		b.scale = smoke
+		b.scale, b.instances = smoke, 20_000
 	}
 	fmt.Fprintf(out, "%s. Medians of %d interleaved rounds, least and greatest beside them.\n", computer(), b.scale.rounds)
 	for _, p := range chosen {

@@ -42,7 +42,8 @@ type contestant struct {
 type result struct {
 	name          string
 	rounds        []float64
-	latencies     []time.Duration // of all rounds, of what was measured under load
+	latencies     []time.Duration // of all rounds together, sorted, of what was measured under load
+	p50           []float64       // of each round, in nanoseconds
 	bytes, allocs float64         // for an operation, where it was counted
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -74,8 +73,8 @@ func (r *report) faster(path string, ours, peer result, g goal) {
 }
 
 // more compares rates a second: ours by the peer's.
-func (r *report) more(path string, ours, peer result, g goal, note string) {
-	r.add(path, "/s", ours, peer, 1, over(ours.rounds, peer.rounds), g, note)
+func (r *report) more(path string, ours, peer result, g goal) {
+	r.add(path, "/s", ours, peer, 1, over(ours.rounds, peer.rounds), g, "")
 }
 
 // within compares ours with a limit, which is no contestant.
@@ -94,6 +93,9 @@ func (r *report) add(path, unit string, ours, peer result, scale float64, ratio 
 		OursRange: [2]float64{o.low * scale, o.high * scale}, PeerRange: [2]float64{p.low * scale, p.high * scale},
 		RatioRange: [2]float64{ratio.low, ratio.high}, Note: note, goal: g})
 }
+
+// note adds to the newest row.
+func (r *report) note(text string) { r.rows[len(r.rows)-1].Note = text }
 
 func timeUnit(ns float64) (string, float64) {
 	switch {
@@ -126,21 +128,17 @@ func (r *report) rates(results []result) {
 	fmt.Fprintln(w, "\ta second\tleast\tgreatest\tp50\tp99\tmax\t")
 	for _, t := range results {
 		s := spreadOf(t.rounds)
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%s\t\n", t.name, s.median, s.low, s.high, strings.Join(quantiles(t.latencies), "\t"))
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t\n", t.name, s.median, s.low, s.high,
+			quantile(t.latencies, 0.5), quantile(t.latencies, 0.99), quantile(t.latencies, 1))
 	}
 	w.Flush()
 }
 
-// quantiles are p50, p99 and the greatest of sorted latencies; "–" where none were taken.
-func quantiles(sorted []time.Duration) []string {
+func quantile(sorted []time.Duration, p float64) string {
 	if len(sorted) == 0 {
-		return []string{"–", "–", "–"}
+		return "–"
 	}
-	out := make([]string, 0, 3)
-	for _, p := range []float64{0.5, 0.99, 1} {
-		out = append(out, percentile(sorted, p).Round(time.Microsecond).String())
-	}
-	return out
+	return percentile(sorted, p).Round(time.Microsecond).String()
 }
 
 // table prints the comparisons with their targets.
