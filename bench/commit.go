@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -57,15 +58,22 @@ func commitSQLite(ctx context.Context, b *bench) error {
 		committing("a transaction each, SQLite", peers, peer.commit),
 	}, func(clients int, results []result) {
 		if clients >= 64 {
-			b.more(fmt.Sprintf("SQLite commits, %d clients", clients), results[0], results[1], atLeast(7))
+			b.more("SQLite commits, "+clientsOf(clients), results[0], results[1], atLeast(7))
 		}
 	})
+}
+
+func clientsOf(n int) string {
+	if n == 1 {
+		return "1 client"
+	}
+	return strconv.Itoa(n) + " clients"
 }
 
 // crowds measures with more and more clients.
 func (b *bench) crowds(ctx context.Context, what string, list []loader, judge func(clients int, results []result)) error {
 	for _, clients := range b.scale.crowds {
-		b.section(fmt.Sprintf("%s: durable commits of one transition, %d clients", what, clients))
+		b.section(what + ": durable commits of one transition, " + clientsOf(clients))
 		results, err := contend(ctx, b.scale, clients, list)
 		if err != nil {
 			return err
@@ -175,9 +183,9 @@ func commitPostgres(ctx context.Context, b *bench) error {
 		{"pgbench, the one statement", top.run},
 	}, func(clients int, results []result) {
 		if clients == most {
-			b.more(fmt.Sprintf("PostgreSQL commits, %d clients", clients), results[0], results[1], atLeast(3.5))
+			b.more("PostgreSQL commits, "+clientsOf(clients), results[0], results[1], atLeast(3.5))
 		}
-		b.more(fmt.Sprintf("PostgreSQL commits, %d clients", clients), results[0], results[3], atLeast(0.8))
+		b.more("PostgreSQL commits, "+clientsOf(clients), results[0], results[3], atLeast(0.8))
 	})
 }
 

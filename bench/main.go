@@ -51,7 +51,8 @@ func (s scale) most() int { return s.crowds[len(s.crowds)-1] }
 type bench struct {
 	*report
 	scale     scale
-	instances int // that growth loads
+	instances int    // that growth loads
+	dir       string // of what is written
 }
 
 type part struct {
@@ -59,6 +60,7 @@ type part struct {
 	run  func(context.Context, *bench) error
 }
 
+// parts are what a whole run consists of.
 var parts = []part{{"decision", decision}, {"graph", graph}, {"http", web}, {"commit", commit}, {"growth", growth}}
 
 func main() {
@@ -83,7 +85,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{report: &report{out: out}, scale: full, instances: *instances}
+	b := &bench{report: &report{out: out}, scale: full, instances: *instances, dir: *dir}
 	if *quick {
 		b.scale, b.instances = smoke, 20_000
 	}
@@ -94,6 +96,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		fmt.Fprintf(out, "(%s took %s)\n", p.name, time.Since(begun).Round(time.Second))
+	}
+	if len(b.rows) == 0 {
+		return nil
 	}
 	b.table()
 	return b.write(*dir, *quick)
@@ -106,11 +111,12 @@ func choose(names string) ([]part, error) {
 	}
 	var chosen []part
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+		all := append(slices.Clone(parts), part{"profile", profile})
+		i := slices.IndexFunc(all, func(p part) bool { return p.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("there is no part %q", name)
 		}
-		chosen = append(chosen, parts[i])
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }

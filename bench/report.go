@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
@@ -42,10 +43,11 @@ func atLeast(bound float64) goal { return goal{true, bound} }
 func atMost(bound float64) goal  { return goal{false, bound} }
 
 func (g goal) String() string {
+	bound := strconv.FormatFloat(g.bound, 'g', -1, 64)
 	if g.atLeast {
-		return "≥ " + short(g.bound)
+		return "≥ " + bound
 	}
-	return "≤ " + short(g.bound)
+	return "≤ " + bound
 }
 
 // score is 1 where the goal is just met, and greater where it is surpassed.
@@ -79,7 +81,7 @@ func (r *report) more(path string, ours, peer result, g goal) {
 
 // within compares ours with a limit, which is no contestant.
 func (r *report) within(path, unit string, ours result, limit float64, g goal, note string) {
-	peer := result{name: "limit", rounds: make([]float64, len(ours.rounds))}
+	peer := result{name: "limit of " + short(limit) + " " + unit, rounds: make([]float64, len(ours.rounds))}
 	for i := range peer.rounds {
 		peer.rounds[i] = limit
 	}

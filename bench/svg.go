@@ -10,17 +10,18 @@ import (
 // Sizes of the drawing.
 const (
 	svgWidth   = 960
-	svgLabels  = 430 // of the column with the names
-	svgBars    = 380 // of the bars' column; the target stands at a third of it
-	svgLine    = 26
-	svgHeading = 56
-	svgDecades = 3.0 // from a tenth of the target to a hundred times it
+	svgLabels  = 400 // of the column with the names
+	svgBars    = 420 // of the bars' column; the target stands in its middle
+	svgLine    = 38
+	svgHeading = 64
+	svgLowest  = -2.0 // decades: a hundredth of the target
+	svgHighest = 2.0
 )
 
 const svgStyle = `
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .heading { font-size: 16px; font-weight: 600 }
-.quiet { fill: #59636e; font-size: 12px }
+.quiet { fill: #59636e; font-size: 11px }
 .met { fill: #1a7f64 } .missed { fill: #bc4c00 }
 .target { stroke: #1f2328; stroke-width: 1.5; stroke-dasharray: 4 3 }
 .grid { stroke: #d1d9e0 }
@@ -41,7 +42,7 @@ func drawing(rows []row) []byte {
 	for _, mark := range []struct {
 		score float64
 		text  string
-	}{{0.1, "a tenth"}, {1, "target"}, {10, "10×"}, {100, "100×"}} {
+	}{{0.01, "1/100"}, {0.1, "1/10"}, {1, "target"}, {10, "10×"}, {100, "100×"}} {
 		x, class := svgX(mark.score), "grid"
 		if mark.score == 1 {
 			class = "target"
@@ -57,19 +58,21 @@ func drawing(rows []row) []byte {
 		}
 		fmt.Fprintf(&b, `<g><title>%s</title>`, html.EscapeString(fmt.Sprintf("%s: %s %s against %s %s (%s); ratio %s, target %s",
 			r.Path, short(r.Ours), r.Unit, short(r.Peer), r.Unit, r.PeerName, short(r.Ratio), r.Target)))
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s <tspan class="quiet">%s</tspan></text>`, svgLabels-12, y+17, html.EscapeString(r.Path), html.EscapeString(r.PeerName))
-		fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>`, class, svgLabels, y+5, max(2, end-svgLabels), svgLine-10)
-		fmt.Fprintf(&b, `<text x="%d" y="%d">%s <tspan class="quiet">(%s)</tspan></text></g>`+"\n", svgLabels+svgBars+12, y+17, short(r.Ratio), html.EscapeString(r.Target))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><text class="quiet" x="%d" y="%d" text-anchor="end">%s</text>`,
+			svgLabels-12, y+15, html.EscapeString(r.Path), svgLabels-12, y+29, html.EscapeString(r.PeerName))
+		fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>`, class, svgLabels, y+8, max(2, end-svgLabels), svgLine-20)
+		fmt.Fprintf(&b, `<text x="%d" y="%d">%s</text><text class="quiet" x="%d" y="%d">%s</text></g>`+"\n",
+			svgLabels+svgBars+16, y+15, short(r.Ratio), svgLabels+svgBars+16, y+29, html.EscapeString(r.Target))
 	}
 	fmt.Fprintln(&b, "</svg>")
 	return b.Bytes()
 }
 
-// svgX is where a score stands: a tenth of the target at the left end, a hundred times at the right.
+// svgX is where a score stands; what is beyond an end stands there.
 func svgX(score float64) float64 {
-	if math.IsNaN(score) || score <= 0 {
-		score = 0.1
+	at := 0.0
+	if score > 0 {
+		at = (math.Log10(score) - svgLowest) / (svgHighest - svgLowest)
 	}
-	at := (math.Log10(score) + 1) / svgDecades
 	return svgLabels + svgBars*min(1, max(0, at))
 }
