@@ -17,42 +17,49 @@ import (
 )
 
 // growth compares decisions and events of a small installation with those of
-// one that has many rows, and of one with a large machine.
-func growth(ctx context.Context, b *bench) (err error) {
+// one that has many rows, and of one with a large machine. One database after
+// the other is filled and removed: ten million instances take some 10 GB.
+func growth(ctx context.Context, b *bench) error {
+	if err := b.growSQLite(ctx); err != nil {
+		return fmt.Errorf("SQLite: %w", err)
+	}
+	if err := b.growPostgres(ctx); err != nil {
+		return fmt.Errorf("PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+func (b *bench) growSQLite(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "interlock-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	small, err := openSQLiteChain(ctx, filepath.Join(dir, "small.db"), smallChain)
-	if err != nil {
-		return err
+	var chains [3]*chain
+	for i, states := range []int{smallChain, b.scale.states, smallChain} {
+		if chains[i], err = openSQLiteChain(ctx, filepath.Join(dir, fmt.Sprintf("%d.db", i)), states); err != nil {
+			return err
+		}
+		defer chains[i].close()
 	}
-	defer small.close()
-	large, err := openSQLiteChain(ctx, filepath.Join(dir, "large.db"), b.scale.states)
-	if err != nil {
-		return err
-	}
-	defer large.close()
+	small, large, many := chains[0], chains[1], chains[2]
 	if err := b.grown(ctx, fmt.Sprintf("%d states, %d rules, SQLite", b.scale.states, b.scale.states), small, large, ""); err != nil {
 		return err
 	}
-	many, err := openSQLiteChain(ctx, filepath.Join(dir, "many.db"), smallChain)
-	if err != nil {
-		return err
-	}
-	defer many.close()
-	if err := b.filled(ctx, "SQLite", small, many); err != nil {
-		return err
-	}
-	var desks [2]*chain
-	for i := range desks {
-		if desks[i], err = openPostgresChain(ctx, smallChain); err != nil {
+	return b.filled(ctx, "SQLite", small, many)
+}
+
+func (b *bench) growPostgres(ctx context.Context) error {
+	var chains [2]*chain
+	for i := range chains {
+		c, err := openPostgresChain(ctx, smallChain)
+		if err != nil {
 			return err
 		}
-		defer desks[i].close()
+		chains[i] = c
+		defer c.close()
 	}
-	return b.filled(ctx, "PostgreSQL", desks[0], desks[1])
+	return b.filled(ctx, "PostgreSQL", chains[0], chains[1])
 }
 
 const (

@@ -76,8 +76,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", os.Getenv("BENCH_QUICK") != "", "a smoke run of seconds: its numbers mean nothing (BENCH_QUICK)")
 	names := flags.String("part", os.Getenv("BENCH"), "parts to run, by commas; all when empty (BENCH)")
-	instances := flags.Int("rows", 10_000_000, "instances that growth loads, with a tenth as many actors; 20,000 in a smoke run")
+	instances := flags.Int("rows", 10_000_000, "instances that growth loads, with a tenth as many actors; 20,000 in a smoke run (BENCH_ROWS)")
 	dir := flags.String("out", "out", "folder of results.json and results.svg")
+	if rows := os.Getenv("BENCH_ROWS"); rows != "" {
+		if err := flags.Set("rows", rows); err != nil {
+			return fmt.Errorf("BENCH_ROWS: %w", err)
+		}
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
