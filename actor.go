@@ -69,6 +69,11 @@ type ActorRecord struct {
 	Grants  []Grant        `json:"grants"` // sorted by role, then scope
 	Version int64          `json:"version"`
 	Head    []byte         `json:"head,omitempty"` // hash of the newest row of the actor's own history
+
+	// ReadsLag is told by Grant, Revoke and SetActor alone: the cache could not be
+	// told, and reads and menus may show the old until its entries expire. Nothing
+	// commits on the old all the same.
+	ReadsLag bool `json:"-"`
 }
 
 // Grant is a role held in a scope.

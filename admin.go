@@ -312,7 +312,8 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if no != nil {
 		return none, no
 	}
-	if !changed {
+	if !changed { // asked again, perhaps because the cache could not be told
+		prev.ReadsLag = prev.Version > 0 && !g.floor(ctx, epoch, actorKey(prev.Tenant, prev.ID), prev.Version)
 		return prev, nil
 	}
 	c := &Commit{Epoch: epoch, Actor: changeActor(epoch, prev, next, q, q.event, q.form), APIKey: q.apiKey, ByKey: q.actor.apiKey}
@@ -323,21 +324,23 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 	if err := g.commit(ctx, c); err != nil {
 		return none, err
 	}
-	g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
+	c.Actor.Next.ReadsLag = !g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
 	return c.Actor.Next, nil
 }
 
 // floor makes the cache refuse what is older than the change, before the answer;
 // a cache that doesn't answer costs at most its own limit, and commits are safe
-// without it.
-func (g *Gate) floor(ctx context.Context, epoch string, key CacheKey, version int64) {
+// without it. It tells whether the cache has it, or there is none.
+func (g *Gate) floor(ctx context.Context, epoch string, key CacheKey, version int64) bool {
 	if g.cfg.Cache == nil {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := g.cfg.Cache.Floor(ctx, epoch, []CacheEntry{{Key: key, Version: version}}); err != nil {
 		g.log.WarnContext(ctx, "interlock: cached facts could not be dropped; menus may show the old until they expire", "error", err)
 		g.observe(ctx, Observation{Op: "alarm", Alarm: "cache_not_dropped"})
+		return false
 	}
+	return true
 }

@@ -75,6 +75,12 @@ func (c *memoryCache) fail() {
 	c.broken = true
 }
 
+func (c *memoryCache) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = false
+}
+
 func (c *memoryCache) has(t *testing.T, key interlock.CacheKey, version int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -48,7 +48,7 @@ func (s *Server) patchActor(c *gin.Context, by interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, actorRow(changed))
+	return answer(c, http.StatusOK, actorChanged(changed))
 }
 
 // actorPatch reads the two members that a patch may have. null, which in a merge
@@ -106,7 +106,7 @@ func (s *Server) setRole(c *gin.Context, by interlock.Actor,
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, actorRow(changed))
+	return answer(c, http.StatusOK, actorChanged(changed))
 }
 
 // scope takes a machine by name or slug and passes its name on, so that one

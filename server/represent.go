@@ -156,6 +156,8 @@ type actorJSON struct {
 	Attrs   map[string]any `json:"attrs"`
 	Roles   []grantJSON    `json:"roles"`
 	Version int64          `json:"version"`
+
+	CacheInvalidated *bool `json:"cache_invalidated,omitempty"` // of changes
 }
 
 type grantJSON struct {
@@ -172,6 +174,13 @@ func actorRow(a interlock.ActorRecord) actorJSON {
 	for _, g := range a.Grants {
 		out.Roles = append(out.Roles, grantJSON{g.Role, g.Scope, stamp(g.Since), g.By})
 	}
+	return out
+}
+
+// actorChanged says besides whether reads and menus show the change at once.
+func actorChanged(a interlock.ActorRecord) actorJSON {
+	out, told := actorRow(a), !a.ReadsLag
+	out.CacheInvalidated = &told
 	return out
 }
 

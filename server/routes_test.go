@@ -290,6 +290,7 @@ func TestActorsAndRoles(t *testing.T) {
 		assert.Equal(w.t, "instance:loan/r", role["scope"])
 		assert.Equal(w.t, "adam", role["by"])
 		assert.Regexp(w.t, wireTime, role["since"])
+		assert.Equal(w.t, true, got.json["cache_invalidated"])
 		w.must(200, "uma", "POST", path+"/events", `{"event":"submit"}`)
 		w.must(200, "adam", "DELETE", "/v1/actors/uma/roles/employee?scope=instance:loan/r", "")
 		w.must(404, "uma", "POST", path+"/events", `{"event":"review"}`)

@@ -69,6 +69,19 @@ func headers() []bad {
 	} {
 		out = append(out, malformed(name, ask("POST", fire, submit, lines...)))
 	}
+	for _, value := range []string{
+		"", " ", "a", "0", "W/", `W/"`, `"`, `"a`, `a"`, `"a" "b"`, `"a";"b"`, `w/"a"`, `W/ "a"`, `"a"x`, `*, "a"`, `"a", *`, `**`, `"a b"`, "\"a\tb\"", `'a'`, `"a\"b"`, `("a")`, `"a",b`, `,`, `"*`,
+	} {
+		out = append(out, malformed("If-Match: "+value, ask("POST", fire, submit, "If-Match: "+value)))
+	}
+	for _, value := range []string{`"a"`, `W/"a"`, `"1-1-x"`, `"a", "b"`, `"*"`, `"` + long(1000) + `"`, `"é"`} {
+		out = append(out, problem("If-Match of another: "+value, 412, "precondition_failed", ask("POST", fire, submit, "If-Match: "+value)))
+	}
+	for _, value := range []string{
+		"", " ", `"`, `""`, `"a`, `a"`, `"a" "b"`, `"a", "b"`, `"a";p=1`, `a;p=1`, `a b`, `a,b`, `"a\b"`, `"a\"`, "\"a\tb\"", "\"é\"", "é", `'a b'`, `(a)`, `:YQ==:`, `@1`, `?1 ` + "x", `"` + long(256) + `"`, long(256), `a=b`, `{a}`, `<a>`, `[a]`, `a\b`, `"a"x`,
+	} {
+		out = append(out, malformed("Idempotency-Key: "+value, ask("POST", fire, submit, "Idempotency-Key: "+value)))
+	}
 	for name, value := range map[string]string{
 		"text": "text/plain", "HTML": "text/html", "form": "application/x-www-form-urlencoded", "multipart": "multipart/form-data; boundary=x", "XML": "application/xml", "YAML": "application/yaml", "JSON by text": "text/json", "JSON lines": "application/x-ndjson", "JSON patch": "application/json-patch+json",
 		"problem": "application/problem+json", "merge patch": "application/merge-patch+json", "any": "*/*", "a list": "application/json, text/plain", "UTF-16": "application/json; charset=utf-16", "Latin 1": "application/json; charset=iso-8859-1", "UTF-7": "application/json; charset=utf-7",
