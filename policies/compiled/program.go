@@ -1,0 +1,85 @@
+package compiled
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/ir"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// Options say how a policy is compiled. The zero value will do for OPA's own language.
+type Options struct {
+	// Builtins are functions that OPA doesn't have, by name; they go before its own.
+	Builtins map[string]*topdown.Builtin
+}
+
+// Program is a compiled policy, for any number of evaluations at once.
+type Program struct {
+	plans     []plan
+	functions []*function
+	machines  sync.Pool
+}
+
+type plan struct {
+	name   string
+	blocks []block
+	frame  int
+}
+
+// function is a rule, or what is called like one. All calls of it share it.
+type function struct {
+	name   string
+	index  int // into the memos
+	params []int
+	ret    int
+	frame  int
+	blocks []block
+	only   Value // what it is whenever it is anything, if there is but one such value
+}
+
+// noData is what a policy finds under data when there is none.
+var noData = FromAST(ast.NewObject())
+
+// input and data are the locals that every plan and function begins with.
+const input, data = int(ir.Input), int(ir.Data)
+
+var cryptoSeed = rand.Reader
+
+// Compile compiles every plan and function of a policy, or none: the error is a
+// *NotCompiledError if there is anything that it doesn't know to evaluate
+// exactly as OPA's topdown does.
+func Compile(policy *ir.Policy, options Options) (*Program, error) {
+	c := newCompiler(policy, options)
+	if err := c.compile(); err != nil {
+		return nil, err
+	}
+	p := c.program
+	p.machines.New = func() any {
+		return &Machine{program: p, memos: make([]memo, len(p.functions))}
+	}
+	return p, nil
+}
+
+// Plans are the names of what can be asked.
+func (p *Program) Plans() []string {
+	names := make([]string, len(p.plans))
+	for i, plan := range p.plans {
+		names[i] = plan.name
+	}
+	return names
+}
+
+// Eval answers a query with OPA's values. Where time matters take a Machine and
+// read its results as they are.
+func (p *Program) Eval(ctx context.Context, q Query) (ast.Set, error) {
+	m := p.Machine()
+	defer m.Release()
+	results, err := m.Eval(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return ast.NewSet(terms(results)...), nil
+}
