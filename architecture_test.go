@@ -30,6 +30,11 @@ var arrows = []arrow{
 		never:   slices.Concat(web, rego, databases, telemetry),
 	},
 	{
+		from: "policies/compiled", to: ours(), others: []string{"github.com/open-policy-agent/opa"},
+		testsTo: ours(), // it stands alone: an evaluator for anybody's policies
+		never:   slices.Concat(web, databases),
+	},
+	{
 		from: "policies/...", to: ours(".", "fsm", "policies/..."), testsTo: ours("examples/...", "store/..."),
 		never: slices.Concat(web, databases),
 	},
@@ -245,6 +250,8 @@ func TestViolationsAreFound(t *testing.T) {
 		{"the root imports a store", listed{ImportPath: module, Imports: []string{module + "/store/sqlite"}}, "of ours it may import"},
 		{"an Example of the root mounts the whole", listed{ImportPath: module, XTestImports: []string{module + "/store/sqlite", module}}, ""},
 		{"policies on OPA", listed{ImportPath: module + "/policies", Imports: []string{module, opa}, Deps: []string{opa}}, ""},
+		{"the compiled evaluator knows the gate", listed{ImportPath: module + "/policies/compiled", Imports: []string{module, opa}}, "of ours it may import"},
+		{"the compiled evaluator on OPA", listed{ImportPath: module + "/policies/compiled", Imports: []string{opa}, Deps: []string{opa}}, ""},
 		{"policies reaches a driver", listed{ImportPath: module + "/policies", Deps: []string{pgx}}, "reaches"},
 		{"a store with its driver", listed{ImportPath: module + "/store/postgres", Imports: []string{module, module + "/internal/sqlstore", pgx}, Deps: []string{pgx}}, ""},
 		{"a store beside a store", listed{ImportPath: module + "/store/postgres", Imports: []string{module + "/store/sqlite"}}, "of ours it may import"},

@@ -157,7 +157,7 @@ func (s *scope) add(stmt *ir.SetAddStmt) (step, error) {
 	}, nil
 }
 
-func (s *scope) insert(stmt ir.Stmt, object_ ir.Local, k, v ir.Operand, once bool) (step, error) {
+func (s *scope) insert(stmt ir.Stmt, into ir.Local, k, v ir.Operand, once bool) (step, error) {
 	key, err := s.operand(stmt, k)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (s *scope) insert(stmt ir.Stmt, object_ ir.Local, k, v ir.Operand, once boo
 	if err != nil {
 		return nil, err
 	}
-	target, loc := s.changed(object_), s.at(stmt)
+	target, loc := s.changed(into), s.at(stmt)
 	return func(m *Machine, f []Value) signal {
 		k, v := key.get(f), value.get(f)
 		if k == nil || v == nil {

@@ -60,8 +60,7 @@ func (s *scope) callBuiltin(stmt *ir.CallStmt, args []operand, target int) (step
 		fast = func(*Machine, []Value) (Value, bool) { return nil, false }
 	}
 	return func(m *Machine, f []Value) signal {
-		var fixed [most]Value
-		values := fixed[:0]
+		values := m.args[:0]
 		for i := range args {
 			v := args[i].get(f)
 			if v == nil {
@@ -138,4 +137,33 @@ func (b *bridge) fail(m *Machine, err error) signal {
 
 // condition compiles a call whose value is only asked for being other than
 // false, as the comparisons of a rule's body are. It takes both statements.
-func (s *scope) condition([]ir.Stmt) (step, int, error) { return nil, 0, nil }
+func (s *scope) condition(stmts []ir.Stmt) (step, int, error) {
+	if len(stmts) < 2 {
+		return nil, 0, nil
+	}
+	stmt, ok := stmts[0].(*ir.CallStmt)
+	if !ok || len(stmt.Args) != 2 || s.functions[stmt.Func] != nil {
+		return nil, 0, nil
+	}
+	asked, ok := stmts[1].(*ir.NotEqualStmt)
+	if !ok || plain(asked.A) != stmt.Result || plain(asked.B) != ir.Bool(false) {
+		return nil, 0, nil
+	}
+	holds, ok := conditions[stmt.Func]
+	if _, custom := s.options.Builtins[stmt.Func]; custom || !ok {
+		return nil, 0, nil
+	}
+	args, err := s.operands(stmt, stmt.Args)
+	if err != nil {
+		return nil, 0, err
+	}
+	target, a, b := s.target(stmt.Result), args[0], args[1]
+	return func(m *Machine, f []Value) signal {
+		v, w := a.get(f), b.get(f)
+		if v == nil || w == nil || !holds(m, v, w) {
+			return leave
+		}
+		f[target] = theTrue
+		return next
+	}, 2, nil
+}

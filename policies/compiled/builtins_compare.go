@@ -29,6 +29,17 @@ func init() {
 	})
 }
 
+// conditions are the natives of two operands that never fail.
+var conditions = map[string]func(m *Machine, a, b Value) bool{
+	"equal":             func(_ *Machine, a, b Value) bool { return equal(a, b) },
+	"neq":               func(_ *Machine, a, b Value) bool { return !equal(a, b) },
+	"lt":                func(_ *Machine, a, b Value) bool { return compare(a, b) < 0 },
+	"lte":               func(_ *Machine, a, b Value) bool { return compare(a, b) <= 0 },
+	"gt":                func(_ *Machine, a, b Value) bool { return compare(a, b) > 0 },
+	"gte":               func(_ *Machine, a, b Value) bool { return compare(a, b) >= 0 },
+	"internal.member_2": func(m *Machine, a, b Value) bool { return contains(m, b, a) },
+}
+
 func isKind(k Kind) native {
 	return func(_ *Machine, v []Value) (Value, bool) { return boolOf(v[0].Kind() == k), true }
 }

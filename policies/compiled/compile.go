@@ -1,6 +1,7 @@
 package compiled
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -130,9 +131,9 @@ type scope struct {
 	loop     int      // of them, those around the innermost loop's
 	known    constants
 	base     map[ir.Local]bool // that hold base documents, as reached from data
-	writes   map[ir.Local]int // in the top block: statements that change the collection in a local
-	only     Value            // the one value that the rule can have, nil if there are several
-	result   ir.Local         // where it is put
+	writes   map[ir.Local]int  // in the top block: statements that change the collection in a local
+	only     Value             // the one value that the rule can have, nil if there are several
+	result   ir.Local          // where it is put
 }
 
 // constants are the values of locals that are known at this point of a block.
@@ -142,8 +143,13 @@ func (c *compiler) newScope([]*ir.Block) *scope {
 	return &scope{compiler: c, frame: data + 1, known: constants{}}
 }
 
+const maxLocals = 1 << 20
+
 func (s *scope) locals(all ...ir.Local) {
 	for _, l := range all {
+		if l < 0 || l > maxLocals {
+			panic(fmt.Sprintf("a local %d", l)) // Compile makes an error of it
+		}
 		s.frame = max(s.frame, int(l)+1)
 	}
 }
@@ -175,17 +181,28 @@ func (o *operand) get(f []Value) Value {
 }
 
 func (s *scope) operand(at ir.Stmt, o ir.Operand) (operand, error) {
-	switch v := o.Value.(type) {
+	switch v := plain(o).(type) {
 	case ir.Local:
 		return s.local(v), nil
 	case ir.StringIndex:
-		if int(v) < len(s.texts) {
-			return operand{value: s.texts[v]}, nil
-		}
+		return operand{value: s.texts[v]}, nil
 	case ir.Bool:
 		return operand{value: boolOf(bool(v))}, nil
 	}
 	return operand{}, s.notCompiled(at, "an operand that is %T", o.Value)
+}
+
+// plain is an operand's value: a plan that was read from JSON has pointers there.
+func plain(o ir.Operand) ir.Val {
+	switch v := o.Value.(type) {
+	case *ir.Local:
+		return *v
+	case *ir.StringIndex:
+		return *v
+	case *ir.Bool:
+		return *v
+	}
+	return o.Value
 }
 
 func (s *scope) operands(at ir.Stmt, all []ir.Operand) ([]operand, error) {
@@ -240,7 +257,7 @@ func (s *scope) constantOf(fn *ir.Func) {
 					return // of what the bodies put into result, or of the default
 				}
 				var v Value
-				switch source := stmt.Source.Value.(type) {
+				switch source := plain(stmt.Source).(type) {
 				case ir.Bool:
 					v = boolOf(bool(source))
 				case ir.StringIndex:
@@ -265,7 +282,7 @@ func endsInReturn(fn *ir.Func, result ir.Local) bool {
 	for _, b := range fn.Blocks {
 		eachStmt(b, func(stmt ir.Stmt) {
 			if once, ok := stmt.(*ir.AssignVarOnceStmt); ok && once.Target == fn.Return {
-				source, _ := once.Source.Value.(ir.Local)
+				source, _ := plain(once.Source).(ir.Local)
 				found = found || source == result
 			}
 		})

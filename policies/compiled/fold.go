@@ -105,7 +105,7 @@ func empty(stmt ir.Stmt) Value {
 // all that it takes is constant.
 func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	constant := func(o ir.Operand) Value {
-		switch v := o.Value.(type) {
+		switch v := plain(o).(type) {
 		case ir.Local:
 			return made[v]
 		case ir.StringIndex:

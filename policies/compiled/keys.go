@@ -25,12 +25,19 @@ func (k *keys) find(key Value) int {
 		return k.scan(key)
 	}
 	if k.table == nil {
-		if k.frozen { // frozen without a table: nobody may build it now
-			return k.scan(key)
+		if k.frozen { // nobody may make a table now; what is frozen without one is in order
+			return k.search(key)
 		}
 		k.rehash()
 	}
 	return k.probe(key, key.hash())
+}
+
+func (k *keys) search(key Value) int {
+	if at, found := slices.BinarySearchFunc(k.list, key, compare); found {
+		return at
+	}
+	return -1
 }
 
 func (k *keys) scan(key Value) int {
@@ -144,7 +151,7 @@ func (k *keys) order() []int32 {
 }
 
 // freeze makes everything that reading might want to make, so that reading
-// changes nothing.
+// changes nothing from now on.
 func (k *keys) freeze() {
 	k.sorted = k.order()
 	if len(k.list) > small && k.table == nil {
@@ -159,6 +166,19 @@ func (k *keys) findName(name *text) int {
 		return k.scanText(name)
 	}
 	return k.find(name)
+}
+
+// findString is find for a name that nobody made a value of yet.
+func (k *keys) findString(name string) int {
+	if len(k.list) > small {
+		return k.find(&text{s: name})
+	}
+	for i, have := range k.list {
+		if t, ok := have.(*text); ok && t.s == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func (k *keys) compareKeys(o *keys) int {

@@ -51,12 +51,14 @@ type Query struct {
 // it there. It isn't for concurrent use: take one for each goroutine.
 type Machine struct {
 	arena   arena
+	builder Builder
 	program *Program
 
 	frames  [][]Value // one for each depth of calls
 	deepest int
 	depth   int
 	memos   []memo
+	args    [most]Value // of the native function that is being called
 	results set
 
 	steps, maxSteps int64
@@ -83,6 +85,7 @@ func (p *Program) Machine() *Machine {
 // Release gives the machine back; what it returned is no longer valid.
 func (m *Machine) Release() {
 	m.clear()
+	m.builder.Reset()
 	m.program.machines.Put(m)
 }
 
@@ -95,7 +98,7 @@ func (m *Machine) clear() {
 		clear(m.frames[i])
 	}
 	m.deepest, m.depth, m.steps = 0, 0, 0
-	m.results = set{}
+	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil
 	m.cancel = canceller{}
 }

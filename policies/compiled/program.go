@@ -3,6 +3,7 @@ package compiled
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -51,12 +52,18 @@ var cryptoSeed = rand.Reader
 // Compile compiles every plan and function of a policy, or none: the error is a
 // *NotCompiledError if there is anything that it doesn't know to evaluate
 // exactly as OPA's topdown does.
-func Compile(policy *ir.Policy, options Options) (*Program, error) {
+func Compile(policy *ir.Policy, options Options) (p *Program, err error) {
+	defer func() {
+		// A plan from elsewhere may point at strings, locals and blocks that aren't there.
+		if r := recover(); r != nil {
+			p, err = nil, &NotCompiledError{Construct: fmt.Sprintf("a plan that isn't well formed: %v", r)}
+		}
+	}()
 	c := newCompiler(policy, options)
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	p := c.program
+	p = c.program
 	p.machines.New = func() any {
 		return &Machine{program: p, memos: make([]memo, len(p.functions))}
 	}

@@ -81,5 +81,5 @@ func isEvery(scan *ir.ScanStmt, after []ir.Stmt) bool {
 		return false
 	}
 	asked, ok := after[0].(*ir.IsUndefinedStmt)
-	return ok && asked.Source == note.Target && note.Source.Value == ir.Bool(true)
+	return ok && asked.Source == note.Target && plain(note.Source) == ir.Bool(true)
 }

@@ -106,6 +106,16 @@ func (s *scope) stmt(stmt ir.Stmt, after []ir.Stmt) (step, error) {
 }
 
 func (s *scope) blocks(stmt *ir.BlockStmt) (step, error) {
+	if dot := dotOrMake(stmt); dot != nil {
+		key, err := s.operand(stmt, dot.Key)
+		if err != nil {
+			return nil, err
+		}
+		if key.value != nil {
+			// topdown has the empty document when no rule fills it, the plan none.
+			return nil, s.notCompiled(dot, "a rule whose name goes on with a constant where another's has a variable")
+		}
+	}
 	all := make([]block, len(stmt.Blocks))
 	for i, b := range stmt.Blocks {
 		var err error
@@ -134,6 +144,24 @@ func (s *scope) blocks(stmt *ir.BlockStmt) (step, error) {
 		}
 		return next
 	}, nil
+}
+
+// dotOrMake finds what the planner makes of a rule's head like p[x][y]: a
+// look-up of the document within the document, or else a new one.
+func dotOrMake(stmt *ir.BlockStmt) *ir.DotStmt {
+	if len(stmt.Blocks) != 1 || len(stmt.Blocks[0].Stmts) != 2 {
+		return nil
+	}
+	look, ok := stmt.Blocks[0].Stmts[0].(*ir.BlockStmt)
+	target, isMake := collection(stmt.Blocks[0].Stmts[1])
+	if !ok || !isMake || len(look.Blocks) != 1 || len(look.Blocks[0].Stmts) != 2 {
+		return nil
+	}
+	dot, ok := look.Blocks[0].Stmts[0].(*ir.DotStmt)
+	if !ok || dot.Target != target {
+		return nil
+	}
+	return dot
 }
 
 func (s *scope) leave(stmt *ir.BreakStmt) (step, error) {
@@ -271,7 +299,7 @@ func dotText(source int, name *text, target int) step {
 // dotBase looks into base documents by a computed key. OPA asks its store for
 // them by paths of strings: 2 means "2" there, and a composite nothing.
 func (s *scope) dotBase(stmt ir.Stmt, source int, key operand, target int) step {
-	loc, mocked := s.at(stmt), s.mocksData
+	mocked := s.mocksData
 	unclear := s.notCompiled(stmt, "documents that a \"with\" replaces, by a number")
 	return func(m *Machine, f []Value) signal {
 		k := key.get(f)
@@ -284,7 +312,7 @@ func (s *scope) dotBase(stmt ir.Stmt, source int, key operand, target int) step 
 				}
 				k = m.arena.text(string(numberText(k)))
 			case Array, Object, Set:
-				return m.fail(internal(loc, "composites cannot be base document keys"))
+				k = nil
 			}
 		}
 		if k == nil {

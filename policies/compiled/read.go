@@ -1,0 +1,111 @@
+package compiled
+
+import (
+	"encoding/json"
+	"iter"
+)
+
+// Get is the value of an object's field, nil when v has none.
+func Get(v Value, name string) Value {
+	o, ok := v.(*object)
+	if !ok {
+		return nil
+	}
+	if at := o.findString(name); at >= 0 {
+		return o.values[at]
+	}
+	return nil
+}
+
+// IsTrue tells whether a value is exactly true: not undefined, not 1, not "true".
+func IsTrue(v Value) bool {
+	b, ok := v.(*boolean)
+	return ok && b.is
+}
+
+// Text is a string's.
+func Text(v Value) (string, bool) {
+	t, ok := v.(*text)
+	if !ok {
+		return "", false
+	}
+	return t.s, true
+}
+
+// Int is an integer that fits 64 bits and is written without a point or an exponent.
+func Int(v Value) (int64, bool) {
+	i, ok := v.(*integer)
+	if !ok {
+		return 0, false
+	}
+	return i.n, true
+}
+
+// Digits is a number as it was written.
+func Digits(v Value) (json.Number, bool) {
+	if kindOf(v) != Number {
+		return "", false
+	}
+	return json.Number(numberText(v)), true
+}
+
+// Len is how many elements a collection has, 0 for what isn't one.
+func Len(v Value) int {
+	if kindOf(v) < Array {
+		return 0
+	}
+	n, _ := sizeOf(v)
+	return n
+}
+
+// All gives the elements of a collection in Rego's order: positions and items,
+// names and values, or twice the element of a set. Nothing for what isn't one.
+func All(v Value) iter.Seq2[Value, Value] {
+	return func(yield func(Value, Value) bool) {
+		switch v := v.(type) {
+		case *array:
+			for i, item := range v.items {
+				var heap *arena
+				if !yield(heap.integer(int64(i)), item) {
+					return
+				}
+			}
+		case *object:
+			order := v.order()
+			for i := range v.list {
+				if !yield(at(v.list, order, i), at(v.values, order, i)) {
+					return
+				}
+			}
+		case *set:
+			order := v.order()
+			for i := range v.list {
+				e := at(v.list, order, i)
+				if !yield(e, e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Equal is Rego's ==; undefined equals nothing but undefined.
+func Equal(a, b Value) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return equal(a, b)
+}
+
+// Compare orders values as Rego does, undefined first.
+func Compare(a, b Value) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return compare(a, b)
+}
