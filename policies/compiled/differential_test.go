@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock/policies/compiled"
@@ -27,12 +28,12 @@ type pair struct {
 type comparison struct {
 	policies, rejected, notPlanned, handedOver int
 	compared, values, undefined, failing       int
-	leftOut                                    int // failing, unless topdown leaves out the part that fails
+	passedBy                                   int // with an error in what topdown doesn't come to evaluate
 }
 
 func (c *comparison) String() string {
-	return fmt.Sprintf("policies %d (no Rego: %d, not planned: %d, handed over: %d), evaluations compared %d: with a value %d, undefined %d, with an error %d (of them %d that topdown's index or early exit passes by)",
-		c.policies, c.rejected, c.notPlanned, c.handedOver, c.compared, c.values, c.undefined, c.failing, c.leftOut)
+	return fmt.Sprintf("policies %d (no Rego: %d, not planned: %d, handed over: %d), evaluations compared %d: with a value %d, undefined %d, with an error %d, with one that topdown passes by %d",
+		c.policies, c.rejected, c.notPlanned, c.handedOver, c.compared, c.values, c.undefined, c.failing, c.passedBy)
 }
 
 // inputsOfEach is how many inputs each policy gets, more in a long run.
@@ -86,16 +87,13 @@ func (c *comparison) compare(ctx context.Context, both pair, input ast.Value, st
 	c.compared++
 	want, wantErr := both.topdown.Eval(ctx, rego.EvalParsedInput(input))
 	got, err := both.compiled.Eval(ctx, rego.EvalParsedInput(input))
-	if err != nil && wantErr == nil {
-		// An error in what topdown's index or early exit left out: without them it has it too.
-		c.leftOut++
-		want, wantErr = both.topdown.Eval(ctx, rego.EvalParsedInput(input), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false))
-	}
 	switch {
 	case errors.Is(err, compiled.ErrNotCompiled):
 		c.handedOver++
 	case err != nil && wantErr != nil:
 		c.failing++
+	case err != nil && passedBy(err, strict):
+		c.passedBy++
 	case err != nil:
 		return fmt.Errorf("topdown has %v, compiled the error %w", show(want), err)
 	case wantErr != nil:
@@ -108,6 +106,17 @@ func (c *comparison) compare(ctx context.Context, both pair, input ast.Value, st
 		c.values++
 	}
 	return nil
+}
+
+// passedBy tells whether topdown may have a value where there is this error: it
+// leaves out rules that its index or the key that is asked for exclude, and the
+// errors of built-in functions and conflicts in them. No other error may differ.
+func passedBy(err error, strict bool) bool {
+	var e *topdown.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code == topdown.ConflictErr || strict && (e.Code == topdown.BuiltinErr || e.Code == topdown.TypeErr)
 }
 
 // bound is what a result says: the value of the query's only expression.
@@ -148,6 +157,7 @@ func TestDifferential(t *testing.T) {
 	t.Log(&c)
 	require.Greater(t, c.values, most/4, "too few evaluations have a value to say much")
 	require.Positive(t, c.failing)
+	require.Less(t, c.passedBy, c.compared/10)
 }
 
 func number(t *testing.T, env string, otherwise int) int {
