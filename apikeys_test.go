@@ -50,7 +50,26 @@ func TestAPIKeys(t *testing.T) {
 	again, err := g.RevokeAPIKey(t.Context(), interlock.Actor{ID: "eve"}, firstID)
 	require.NoError(t, err)
 	require.Equal(t, ended, again, "revoked once and for good")
+}
 
+// A key lets in until the moment it expires, and only who has its secret.
+func TestAPIKeysExpireAndHaveASecret(t *testing.T) {
+	now := time.Now()
+	g := newGate(t, func(c *interlock.Config) { c.Now = func() time.Time { return now } })
+	key, _ := addKey(t, g, root, "billing", now.Add(time.Hour))
+	now = now.Add(time.Hour - time.Microsecond)
+	_, err := g.APIKeyActor(t.Context(), key)
+	require.NoError(t, err)
+	now = now.Add(time.Microsecond)
+	_, err = g.APIKeyActor(t.Context(), key)
+	refusal(t, err, interlock.StageIdentity, "unauthenticated")
+
+	guessed, id, _ := interlock.NewAPIKey()
+	_, _, hash := interlock.NewAPIKey() // of another secret
+	_, err = g.AddAPIKey(t.Context(), root, interlock.APIKey{ID: id, Name: "other", Hash: hash})
+	require.NoError(t, err)
+	_, err = g.APIKeyActor(t.Context(), guessed)
+	refusal(t, err, interlock.StageIdentity, "unauthenticated")
 }
 
 // Only an administrator of the tenant, and under the rules of Grant.
