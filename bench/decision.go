@@ -10,6 +10,7 @@ import (
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/policies"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 // agreed is how many random requests all engines must judge alike before one is timed.
@@ -52,12 +53,12 @@ func decisions(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.times(results)
-	ours := find(results, oursDeny)
 	for _, against := range []struct {
 		peer string
 		goal goal
 	}{{opaParsed, atLeast(20)}, {cedarReady, atMost(1)}, {celReady, atMost(1)}, {handWritten, atMost(12)}} {
-		b.faster("decision with reasons", ours, find(results, against.peer), against.goal)
+		b.faster("decision with reasons", find(results, oursDeny), find(results, against.peer), against.goal)
+		b.faster("decision with reasons, compiled", find(results, compiledReady), find(results, against.peer), against.goal)
 	}
 	return nil
 }
@@ -106,6 +107,10 @@ func largeValues(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
+		program, err := compileQuery(ctx, "data.interlock.machine.large."+check, string(text))
+		if err != nil {
+			return err
+		}
 		for _, items := range []int{10, 100, 1000} {
 			path := fmt.Sprintf("%s over %d items", check, items)
 			in := largeInput(items)
@@ -117,12 +122,25 @@ func largeValues(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
+			ready := compiled.FromAST(parsed)
 			results, err := race(b.scale.shorter(3), []contestant{
 				{"interlock: " + path, func(n int) error {
 					for range n {
 						v, err := rules.Decide(ctx, &interlock.Query{Input: in, Checks: []string{check}})
 						if err != nil || len(v.Passed) != 1 {
 							return fmt.Errorf("%s: %v, %w", check, v.Failed, err)
+						}
+					}
+					return nil
+				}},
+				{compiledReady, func(n int) error {
+					for range n {
+						m := program.Machine()
+						values, err := m.Eval(ctx, compiled.Query{Input: ready})
+						yes := err == nil && len(values) == 1 && compiled.IsTrue(compiled.Get(values[0], "x"))
+						m.Release()
+						if !yes {
+							return fmt.Errorf("compiled: %s: %w", check, err)
 						}
 					}
 					return nil
@@ -141,7 +159,8 @@ func largeValues(ctx context.Context, b *bench) error {
 				return err
 			}
 			b.times(results)
-			b.faster(path, results[0], results[1], atLeast(1))
+			b.faster(path, results[0], results[2], atLeast(1))
+			b.faster(path+", compiled", results[1], results[2], atLeast(1))
 		}
 	}
 	return nil

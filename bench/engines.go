@@ -45,7 +45,7 @@ const (
 
 // engines are all that are compared. One more is one more line.
 func engines(ctx context.Context) ([]engine, error) {
-	makers := []func(context.Context) ([]engine, error){oursEngines, opaEngines, cedarEngines, celEngines, casbinEngines, handEngines}
+	makers := []func(context.Context) ([]engine, error){oursEngines, compiledEngines, opaEngines, cedarEngines, celEngines, casbinEngines, handEngines}
 	var all []engine
 	for _, make := range makers {
 		list, err := make(ctx)

@@ -68,6 +68,10 @@ func options(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	policyAlone, err := compiledMenu(ctx, events)
+	if err != nil {
+		return err
+	}
 	b.section(fmt.Sprintf("All options of a state: %d events, facts in memory", len(events)))
 	results, err := race(b.scale, []contestant{
 		{"interlock menu", func(n int) error {
@@ -89,6 +93,7 @@ func options(ctx context.Context, b *bench) error {
 			return nil
 		}},
 		peer,
+		policyAlone,
 	})
 	if err != nil {
 		return err
@@ -96,6 +101,7 @@ func options(ctx context.Context, b *bench) error {
 	b.times(results)
 	b.faster("all options of a state", results[0], results[1], atMost(1.2))
 	b.faster("all options of a state", results[0], results[2], atLeast(15))
+	b.faster("all options of a state, compiled", results[3], results[2], atLeast(15))
 	return nil
 }
 
