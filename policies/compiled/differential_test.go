@@ -48,6 +48,10 @@ func (c *comparison) try(ctx context.Context, s *source) error {
 		c.rejected++
 		return nil //nolint:nilerr // the grammar makes modules that aren't well typed
 	}
+	if compiled.Planned(compiler) != nil {
+		c.handedOver++
+		return nil
+	}
 	base := map[string]any{"base": fields(s)}
 	documents, err := compiled.FromGo(base)
 	if err != nil {

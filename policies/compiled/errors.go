@@ -37,11 +37,13 @@ func (c *compiler) notCompiled(at ir.Stmt, format string, args ...any) error {
 	e := &NotCompiledError{Construct: fmt.Sprintf(format, args...)}
 	if at != nil {
 		if loc := c.location(at.GetLocation()); loc.Row > 0 {
-			e.Location = fmt.Sprintf("%s:%d:%d", loc.File, loc.Row, loc.Col)
+			e.Location = place(loc)
 		}
 	}
 	return e
 }
+
+func place(l *ast.Location) string { return fmt.Sprintf("%s:%d:%d", l.File, l.Row, l.Col) }
 
 // location is a place in a plan as OPA's errors give it.
 func (c *compiler) location(l *ir.Location) *ast.Location {

@@ -41,6 +41,27 @@ func TestWhatIsNotCompiledIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "a.rego:3:34: not compiled: the negation of a reference")
 }
 
+// OPA's planner leaves such expressions out, errors and all.
+func TestPlannedTellsWhatThePlannerPassesOver(t *testing.T) {
+	for source, want := range map[string]string{
+		"x if [v | v := 1 / 0]":                                   "t.rego:3:6: not compiled: a comprehension whose value nobody asks for",
+		"x if { {[y | y := input.a]} }":                           "",
+		"x := y if { y := [z | some z in input.a; [z | z > 1]] }": "not compiled",
+		"x if [v | v := 1] == [1]":                                "",
+		"x if { some y in [z | z := input.a]; y > 1 }":            "",
+		"x if { {1, 2} }":                                         "",
+	} {
+		compiler := ast.MustCompileModules(map[string]string{"t.rego": "package t\n\n" + source})
+		err := compiled.Planned(compiler)
+		if want == "" {
+			require.NoError(t, err, source)
+		} else {
+			require.ErrorIs(t, err, compiled.ErrNotCompiled, source)
+			require.ErrorContains(t, err, want, source)
+		}
+	}
+}
+
 func TestPlansThatNobodyMadeAreRefused(t *testing.T) {
 	stmts := func(all ...ir.Stmt) *ir.Policy {
 		return &ir.Policy{
