@@ -121,9 +121,12 @@ func BenchmarkDecision(b *testing.B) {
 	b.Run("compiled/converted", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			if _, err := p.Eval(ctx, compiled.Query{Input: compiled.FromAST(parsed[i%8]), StrictBuiltinErrors: true}); err != nil {
+			m := p.Machine()
+			results, err := m.Eval(ctx, compiled.Query{Input: m.Builder().AST(parsed[i%8]), StrictBuiltinErrors: true})
+			if err != nil || len(results) == 0 || compiled.ToAST(results[0]) == nil {
 				b.Fatal(err)
 			}
+			m.Release()
 		}
 	})
 	b.Run("topdown/parsed", func(b *testing.B) {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // Builder makes input as evaluations read it, without a way over OPA's values
@@ -144,6 +146,35 @@ func (b *Builder) Go(v any) (Value, error) {
 		return o, nil
 	}
 	return FromGo(v)
+}
+
+// AST is OPA's value as FromAST has it.
+func (b *Builder) AST(v ast.Value) Value {
+	own := fromAST(&b.arena, v)
+	settle(own)
+	return own
+}
+
+// settle freezes what was made in Rego's order.
+func settle(v Value) {
+	switch v := v.(type) {
+	case *array:
+		v.frozen = true
+		for _, item := range v.items {
+			settle(item)
+		}
+	case *object:
+		v.frozen = true
+		for i, key := range v.list {
+			settle(key)
+			settle(v.values[i])
+		}
+	case *set:
+		v.frozen = true
+		for _, key := range v.list {
+			settle(key)
+		}
+	}
 }
 
 // Shape is what objects with the same names have in common. Make it once, and

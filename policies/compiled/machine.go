@@ -55,7 +55,7 @@ type Machine struct {
 	program *Program
 
 	frames  [][]Value // one for each depth of calls
-	deepest int
+	deepest int       // frames in use since the machine was taken
 	depth   int
 	memos   []memo
 	args    [most]Value // of the native function that is being called
@@ -85,6 +85,10 @@ func (p *Program) Machine() *Machine {
 // Release gives the machine back; what it returned is no longer valid.
 func (m *Machine) Release() {
 	m.clear()
+	for i := 0; i < m.deepest; i++ {
+		clear(m.frames[i]) // don't hold on to anybody's input
+	}
+	m.deepest = 0
 	m.builder.Reset()
 	m.program.machines.Put(m)
 }
@@ -94,10 +98,6 @@ func (m *Machine) clear() {
 	for i := range m.memos {
 		m.memos[i].clear()
 	}
-	for i := 0; i <= m.deepest && i < len(m.frames); i++ {
-		clear(m.frames[i])
-	}
-	m.deepest, m.depth, m.steps = 0, 0, 0
 	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil
 	m.cancel = canceller{}
@@ -159,7 +159,7 @@ func (m *Machine) frame(size int) []Value {
 	}
 	f = f[:size]
 	clear(f)
-	m.deepest = max(m.deepest, m.depth)
+	m.deepest = max(m.deepest, m.depth+1)
 	return f
 }
 

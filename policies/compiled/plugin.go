@@ -49,7 +49,7 @@ type prepared struct{ program *Program }
 func (p *prepared) Eval(ctx context.Context, e *rego.EvalContext, runtime ast.Value) (ast.Value, error) {
 	m := p.program.Machine()
 	defer m.Release()
-	in, err := ownInput(e)
+	in, err := ownInput(m.Builder(), e)
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +70,12 @@ func (p *prepared) Eval(ctx context.Context, e *rego.EvalContext, runtime ast.Va
 	return ast.NewSet(terms(results)...), nil
 }
 
-func ownInput(e *rego.EvalContext) (Value, error) {
+func ownInput(b *Builder, e *rego.EvalContext) (Value, error) {
 	if parsed := e.ParsedInput(); parsed != nil {
-		return FromAST(parsed), nil
+		return b.AST(parsed), nil
 	}
 	if raw := e.RawInput(); raw != nil {
-		return FromGo(*raw)
+		return b.Go(*raw)
 	}
 	return nil, nil
 }

@@ -15,6 +15,11 @@ func (s *scope) block(b *ir.Block) (block, error) {
 			i += n
 			continue
 		}
+		if path, n := s.path(b.Stmts[i:]); n > 0 {
+			out = append(out, path)
+			i += n
+			continue
+		}
 		if cond, n, err := s.condition(b.Stmts[i:]); err != nil {
 			return nil, err
 		} else if n > 0 {

@@ -217,8 +217,8 @@ func lookup(v, key Value) Value {
 			return v.items[n]
 		}
 	case *set:
-		if at := v.find(key); at >= 0 {
-			return v.list[at]
+		if v.find(key) >= 0 {
+			return key // as it was asked for: 1, where the set has 1.0
 		}
 	}
 	return nil
