@@ -84,11 +84,13 @@ func (b *bench) crowds(ctx context.Context, what string, list []loader, judge fu
 	return nil
 }
 
-// eachSQLite writes every commit in a transaction of its own, on the one
-// connection that SQLite lets write: with several they would wait for its lock.
+// eachSQLite writes every commit in a transaction of its own, by statements that
+// are parsed once, on the one connection that SQLite lets write: with several
+// they would wait for its lock.
 type eachSQLite struct {
 	db         *sql.DB
 	statements []statement
+	prepared   []*sql.Stmt // closed with db
 }
 
 func openEachSQLite(ctx context.Context, path string, clients int) (*eachSQLite, []*caseWriter, error) {
@@ -106,7 +108,12 @@ func openEachSQLite(ctx context.Context, path string, clients int) (*eachSQLite,
 	}
 	e := &eachSQLite{db: db}
 	for _, s := range fourStatements {
-		e.statements = append(e.statements, bind(s, "interlock_", false))
+		bound := bind(s, "interlock_", false)
+		stmt, err := db.PrepareContext(ctx, bound.sql) //nolint:sqlclosecheck // it is used until the database is closed, which closes it
+		if err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		e.statements, e.prepared = append(e.statements, bound), append(e.prepared, stmt)
 	}
 	return e, writers, nil
 }
@@ -133,16 +140,27 @@ func (e *eachSQLite) commit(ctx context.Context, c *interlock.Commit) error {
 		return err
 	}
 	defer tx.Rollback()
-	for i, s := range e.statements {
-		done, err := tx.ExecContext(ctx, s.sql, s.pick(values)...)
+	for i := range e.statements {
+		n, err := e.execute(ctx, tx, i, values)
 		if err != nil {
 			return err
 		}
-		if n, err := done.RowsAffected(); i == 0 && (err != nil || n != 1) {
-			return fmt.Errorf("%d rows were updated: %w", n, err)
+		if n != 1 {
+			return fmt.Errorf("%d rows were updated", n)
 		}
 	}
 	return tx.Commit()
+}
+
+// execute runs one of the statements: each of them writes one row.
+func (e *eachSQLite) execute(ctx context.Context, tx *sql.Tx, i int, values []any) (int64, error) {
+	stmt := tx.StmtContext(ctx, e.prepared[i])
+	defer stmt.Close()
+	done, err := stmt.ExecContext(ctx, e.statements[i].pick(values)...)
+	if err != nil {
+		return 0, err
+	}
+	return done.RowsAffected()
 }
 
 func commitPostgres(ctx context.Context, b *bench) error {
