@@ -77,7 +77,7 @@ func incoming() []mutant {
 		onPackage(mutant{name: "peers", takes: "headers of a proxy are believed of listed peers alone",
 			edits: one("server/headers.go", `	case !h.believes(r):`, `	case false:`)}, "./server", "TestHeadersOfAProxy"),
 		onPackage(mutant{name: "unverified remembered", takes: "a verified token is believed only under the keys of that time",
-			edits: one("server/jwt.go", `seen.revision != revision || `, `revision == 0 || `)}, "./server", "TestPurge|TestAVanishedKey"),
+			edits: one("server/jwt.go", `seen.revision != revision || `, `revision == 0 || `)}, "./server", "TestJWTKeyFileIsReadAgain"),
 		onPackage(mutant{name: "second signal", takes: "a second signal ends a process that drains",
 			edits: one("cmd/interlock/main.go", `	context.AfterFunc(ctx, stop)`, `	_ = stop`)}, "./cmd/interlock", "TestSecondSignal"),
 		onPackage(mutant{name: "system from outside", takes: "no caller is the host's own code",
