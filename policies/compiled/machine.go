@@ -100,7 +100,7 @@ func (m *Machine) clear() {
 	}
 	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil
-	m.cancel = canceller{}
+	m.cancel, m.steps = canceller{}, 0
 }
 
 // Eval answers a query: an object of variables' values for every way in which

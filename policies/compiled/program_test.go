@@ -41,6 +41,19 @@ func TestWhatIsNotCompiledIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "a.rego:3:34: not compiled: the negation of a reference")
 }
 
+// The bound is of one evaluation, however often its machine has been used.
+func TestStepsAreOfOneEvaluation(t *testing.T) {
+	p := program(t, module("t", "package t\n\nx := count([n | some n in numbers.range(1, 50)])", "x = data.t.x"))
+	m := p.Machine()
+	defer m.Release()
+	for range 100 {
+		_, err := m.Eval(t.Context(), compiled.Query{MaxSteps: 500})
+		require.NoError(t, err)
+	}
+	_, err := m.Eval(t.Context(), compiled.Query{MaxSteps: 20})
+	require.ErrorIs(t, err, compiled.ErrStepLimit)
+}
+
 // OPA's planner leaves such expressions out, errors and all.
 func TestPlannedTellsWhatThePlannerPassesOver(t *testing.T) {
 	for source, want := range map[string]string{
