@@ -60,6 +60,9 @@ func (s *scope) callBuiltin(stmt *ir.CallStmt, args []operand, target int) (step
 		fast = func(*Machine, []Value) (Value, bool) { return nil, false }
 	}
 	return func(m *Machine, f []Value) signal {
+		if sig := m.tick(); sig != next {
+			return sig
+		}
 		values := m.args[:0]
 		for i := range args {
 			v := args[i].get(f)
@@ -159,6 +162,9 @@ func (s *scope) condition(stmts []ir.Stmt) (step, int, error) {
 	}
 	target, a, b := s.target(stmt.Result), args[0], args[1]
 	return func(m *Machine, f []Value) signal {
+		if sig := m.tick(); sig != next {
+			return sig
+		}
 		v, w := a.get(f), b.get(f)
 		if v == nil || w == nil || !holds(m, v, w) {
 			return leave

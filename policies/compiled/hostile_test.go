@@ -69,6 +69,19 @@ func TestHostilePoliciesStopAtTheStepLimit(t *testing.T) {
 	}
 }
 
+// Each concatenation doubles the array: no loop, no call of a rule.
+func TestBuiltinsInARowStopToo(t *testing.T) {
+	var source strings.Builder
+	source.WriteString("package h\n\nx := count(a40) if {\n\ta0 := input.n\n")
+	for i := 1; i <= 40; i++ {
+		fmt.Fprintf(&source, "\ta%d := array.concat(a%d, a%d)\n", i, i-1, i-1)
+	}
+	source.WriteString("}\n")
+	p := program(t, module("h", source.String(), "x = data.h.x"))
+	_, err := p.Eval(t.Context(), compiled.Query{Input: many(), MaxSteps: 100_000})
+	require.ErrorIs(t, err, compiled.ErrStepLimit)
+}
+
 func TestCancelStopsBeforeTheFirstStep(t *testing.T) {
 	p := program(t, module("h", "package h\n\nx := 1", "x = data.h.x"))
 	cancel := topdown.NewCancel()

@@ -62,6 +62,7 @@ type Machine struct {
 	results set
 
 	steps, maxSteps int64
+	look            int64 // the step at which to look whether there may be more
 	done            <-chan struct{}
 	cancel          canceller
 	strict          bool
@@ -166,14 +167,17 @@ func (m *Machine) frame(size int) []Value {
 // tick counts a step, and now and then looks whether there may be more.
 func (m *Machine) tick() signal {
 	m.steps++
-	if m.steps&31 != 0 {
+	if m.steps < m.look {
 		return next
 	}
+	m.look = m.steps + 32
 	return m.check()
 }
 
 // work counts what a built-in function does by itself.
-func (m *Machine) work(n int) { m.steps += int64(n) &^ 31 }
+func (m *Machine) work(n int) {
+	m.steps += int64(n)
+}
 
 func (m *Machine) check() signal {
 	if m.maxSteps > 0 && m.steps > m.maxSteps {
