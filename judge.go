@@ -244,7 +244,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	ctx, cancel := context.WithTimeout(ctx, d.g.cfg.PolicyTimeout)
 	defer cancel()
 	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
-		Deny: b.deny, Target: b.target, Trace: d.q.trace})
+		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(c)})
 	d.trace = append(d.trace, v.Trace...)
 	if open {
 		return d.openVerdict(j, c, b, v, err), true
@@ -271,6 +271,12 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 		j.meant(v.Target)
 	}
 	return grantedAny(b.grants, v), true
+}
+
+// draft tells whether nothing but a menu or a dry run rests on what the policy
+// says of the candidate. What shows an instance is none.
+func (d *decider) draft(c candidate) bool {
+	return (d.q.op == opMenu || d.q.dryRun) && c.event != "$read"
 }
 
 func grantedAny(asked []string, v Verdict) bool {

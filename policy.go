@@ -43,6 +43,10 @@ type Query struct {
 	Deny   bool     // ask for `deny`, too
 	Target bool     // ask for `target`, too
 	Trace  bool     // fill Verdict.Trace; several times slower
+
+	// Draft says that no commit and no look at an instance rests on the verdict:
+	// it is for a menu or a dry run. A quicker evaluator may answer then.
+	Draft bool
 }
 
 // Verdict is what the rules say. Its zero value grants nothing; it does not

@@ -8,7 +8,13 @@ import (
 )
 
 func BenchmarkDecide(b *testing.B) {
-	r := rulesOf(b, loanRules)
+	for way, opts := range map[string][]Option{"topdown": {WithCompiled(false)}, "both": nil, "draft": nil} {
+		b.Run(way, func(b *testing.B) { benchmarkDecide(b, rulesOf(b, loanRules, opts...), way == "draft") })
+	}
+}
+
+func benchmarkDecide(b *testing.B, r *Rules, draft bool) {
+	b.Helper()
 	for name, change := range map[string]func(*interlock.Input){
 		"yes": func(*interlock.Input) {},
 		"no":  func(in *interlock.Input) { in.Instance.Facts["amount"] = 9000 },
@@ -16,7 +22,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			in := loanInput()
 			change(in)
-			q := &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Deny: true}
+			q := &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Deny: true, Draft: draft}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := r.Decide(context.Background(), q); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 var _ interlock.Policy = (*Source)(nil)
@@ -108,6 +109,9 @@ func (s *Source) compileNow(ctx context.Context, machines []*fsm.Machine) (rules
 	found := &diagnostics{texts: ds.texts}
 	rules = &Rules{source: s, opts: s.opts, machines: map[string]*machineRules{}}
 	if rules.store, rules.txn, err = dataStore(ctx, in.data); err != nil {
+		return nil, ds, err
+	}
+	if rules.data, err = compiled.ReadData(ctx, rules.store, rules.txn); err != nil {
 		return nil, ds, err
 	}
 	slugs := map[string]bool{}

@@ -68,6 +68,17 @@ func ask(q interlock.Query) *interlock.Query {
 	return &q
 }
 
+// ways are all in which a query may be answered; none may answer otherwise.
+var ways = map[string][]Option{
+	"both":             nil,
+	"both, no index":   {WithIndexing(false)},
+	"topdown":          {WithCompiled(false)},
+	"topdown no index": {WithCompiled(false), WithIndexing(false)},
+	draft:              {Shadow(1 << 40)},
+}
+
+const draft = "compiled"
+
 // Whatever isn't exactly true is a failed check; whatever went wrong is an error.
 func TestContract(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -110,9 +121,9 @@ func TestContract(t *testing.T) {
 		"params error, check holds": {rego: "ok if input.event == \"go\"\n\nparams[\"ok\"] := {\"n\": to_number(input.note)}", passed: true},
 		"params error, check fails": {rego: "ok if input.event == \"stray\"\n\nparams[\"ok\"] := {\"n\": to_number(input.note)}", err: "to_number"},
 	} {
-		for _, indexing := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s/indexing=%v", name, indexing), func(t *testing.T) {
-				v, err := checkRules(t, tt.rego, WithIndexing(indexing)).Decide(context.Background(), ask(interlock.Query{}))
+		for way, opts := range ways {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				v, err := checkRules(t, tt.rego, opts...).Decide(context.Background(), ask(interlock.Query{Draft: way == draft}))
 				if tt.err != "" {
 					require.ErrorContains(t, err, tt.err)
 					require.Equal(t, interlock.Verdict{}, v, "an error comes with the verdict that grants nothing")

@@ -50,7 +50,7 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	if len(q.Checks)+len(q.Grants) == 0 && !(q.Deny && m.deny) && !(q.Target && m.target) {
 		return interlock.Verdict{}, nil
 	}
-	prepared, err := m.query(q)
+	prepared, err := m.query(q, r.opts)
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
@@ -62,7 +62,9 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	if q.Trace {
 		trace = newTracer()
 	}
-	result, err := r.evaluate(ctx, m, prepared, evaluation{input: input, now: time.Unix(0, q.Input.Now.NS).UTC(), trace: trace})
+	result, err := r.evaluate(ctx, m, prepared, evaluation{
+		input: input, now: time.Unix(0, q.Input.Now.NS).UTC(), trace: trace, draft: q.Draft,
+	})
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
@@ -78,6 +80,7 @@ type evaluation struct {
 	input *ast.Term
 	now   time.Time
 	trace *tracer
+	draft bool
 }
 
 type outcome struct {
@@ -147,7 +150,7 @@ func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evalu
 	return nil, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
 }
 
-func (r *Rules) run(ctx context.Context, m *machineRules, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
+func (r *Rules) topdown(ctx context.Context, m *machineRules, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
 	t := topdown.NewQuery(q.body).
 		WithQueryCompiler(q.compiler).
 		WithCompiler(m.compiler).

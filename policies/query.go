@@ -7,6 +7,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 const maxQueries = 4096 // a machine; the sets of names are those of its edges
@@ -15,12 +16,14 @@ const maxQueries = 4096 // a machine; the sets of names are those of its edges
 type query struct {
 	body     ast.Body
 	compiler ast.QueryCompiler
+	text     string
+	program  *compiled.Program // nil: topdown alone
 }
 
 const answer = ast.Var("answer")
 
 // query returns the prepared query for what q asks, made on first use.
-func (m *machineRules) query(q *interlock.Query) (*query, error) {
+func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 	key := queryKey(q)
 	m.mu.RLock()
 	p := m.queries[key]
@@ -33,7 +36,8 @@ func (m *machineRules) query(q *interlock.Query) (*query, error) {
 	if p = m.queries[key]; p != nil {
 		return p, nil
 	}
-	body, err := ast.ParseBodyWithOpts(m.text(q), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	text := m.text(q)
+	body, err := ast.ParseBodyWithOpts(text, ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +45,7 @@ func (m *machineRules) query(q *interlock.Query) (*query, error) {
 	if body, err = qc.Compile(body); err != nil {
 		return nil, err
 	}
-	p = &query{body: body, compiler: qc}
+	p = &query{body: body, compiler: qc, text: text, program: m.program(text, opts)}
 	if len(m.queries) < maxQueries {
 		m.queries[key] = p
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 var _ interlock.Rules = (*Rules)(nil)
@@ -19,6 +20,7 @@ type Rules struct {
 	machines map[string]*machineRules // by name and by slug
 	store    storage.Store
 	txn      storage.Transaction // shared by all evaluations
+	data     compiled.Value      // the same documents for the compiled rules
 	findings []Diagnostic
 }
 
@@ -71,6 +73,8 @@ type machineRules struct {
 	reads    map[string]reads
 	encoder  *encoder
 
+	topdownOnly bool // nothing of it may be compiled
+
 	mu      sync.RWMutex
 	queries map[string]*query
 }
@@ -79,7 +83,7 @@ func newMachineRules(c *compilation) *machineRules {
 	m := &machineRules{
 		name: c.m.Name(), slug: c.m.Slug(), compiler: c.compiler,
 		titles: map[string]string{}, params: map[string]bool{}, reads: map[string]reads{},
-		queries: map[string]*query{}, encoder: newEncoder(c.m),
+		queries: map[string]*query{}, encoder: newEncoder(c.m), topdownOnly: onlyTopdown(c.compiler),
 	}
 	for name, g := range c.named {
 		switch name {

@@ -38,6 +38,9 @@ type Source struct {
 	leaked atomic.Int64
 
 	compiling atomic.Int64 // compilations whose caller has gone
+
+	drafts      atomic.Int64 // answered by the compiled rules
+	differences atomic.Int64
 }
 
 type options struct {
@@ -46,6 +49,10 @@ type options struct {
 	indexing bool
 	builtins map[string]*topdown.Builtin // tests only: an evaluation that can't be cancelled
 	decls    []*ast.Builtin
+
+	compiled   bool
+	shadow     int64
+	difference func(Difference)
 }
 
 // Option changes how rules are evaluated.
@@ -117,7 +124,7 @@ func (s *Source) Ready(context.Context) error {
 }
 
 func newSource(opts []Option) *Source {
-	s := &Source{opts: options{wall: wall, indexing: true}}
+	s := &Source{opts: options{wall: wall, indexing: true, compiled: true, shadow: DefaultShadow, difference: logDifference}}
 	for _, o := range opts {
 		o(&s.opts)
 	}

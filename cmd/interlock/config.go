@@ -27,6 +27,7 @@ type config struct {
 	Redis    secret `yaml:"redis" env:"REDIS"`
 	Machines string `yaml:"machines" env:"MACHINES"`
 	Policies string `yaml:"policies" env:"POLICIES"`
+	Compiled bool   `yaml:"compiled_policies" env:"COMPILED_POLICIES"`
 	Strict   bool   `yaml:"strict_activation" env:"STRICT_ACTIVATION"`
 	Admin    string `yaml:"bootstrap_admin" env:"BOOTSTRAP_ADMIN"`
 	Log      string `yaml:"log" env:"LOG"` // json or text
@@ -92,7 +93,7 @@ type jwtConfig struct {
 }
 
 func defaultConfig() config {
-	return config{MaxInFlight: 256, MaxWaiting: 256, WaitLimit: time.Second, DrainTimeout: 10 * time.Second, Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true,
+	return config{MaxInFlight: 256, MaxWaiting: 256, WaitLimit: time.Second, DrainTimeout: 10 * time.Second, Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true, Compiled: true,
 		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}, Types: []string{"JWT", "at+jwt"},
 			MaxStale: 24 * time.Hour, MaxLifetime: time.Hour, Remember: 4096},
 		Checkpoints: checkpointConfig{Every: time.Hour}}
@@ -131,6 +132,7 @@ const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlo
   redis: ""                        # redis:// URL of a cache; "": none
   machines: machines               # folder of *.yaml
   policies: ""                     # folder of *.rego; "": none
+  compiled_policies: true          # false: menus and dry runs, too, are answered by OPA's usual evaluator
   strict_activation: false         # true: other servers' former rules commit nothing once new ones are active, instead of for 10 minutes
   bootstrap_admin: ""              # id of the first administrator, where there is none yet
   log: json                        # or text

@@ -65,7 +65,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 	}
 	var policy interlock.Policy
 	if c.Policies != "" {
-		policy = policies.Dir(c.Policies)
+		policy = policies.Dir(c.Policies, policies.WithCompiled(c.Compiled))
 	}
 	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: who.identify, headers: c.headers(), apiKeys: c.APIKeys, certificate: certificate, machines: machines, policy: policy,
 		store: c.store(), witness: c.Witness, strict: c.Strict, redis: string(c.Redis)}

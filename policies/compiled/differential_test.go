@@ -28,12 +28,13 @@ type pair struct {
 type comparison struct {
 	policies, rejected, notPlanned, handedOver int
 	compared, values, undefined, failing       int
+	broken                                     int // topdown fails by a fault of its own
 	passedBy                                   int // with an error in what topdown doesn't come to evaluate
 }
 
 func (c *comparison) String() string {
-	return fmt.Sprintf("policies %d (no Rego: %d, not planned: %d, handed over: %d), evaluations compared %d: with a value %d, undefined %d, with an error %d, with one that topdown passes by %d",
-		c.policies, c.rejected, c.notPlanned, c.handedOver, c.compared, c.values, c.undefined, c.failing, c.passedBy)
+	return fmt.Sprintf("policies %d (no Rego: %d, not planned: %d, handed over: %d), evaluations compared %d: with a value %d, undefined %d, with an error %d, with one that topdown passes by %d, with a fault of topdown %d",
+		c.policies, c.rejected, c.notPlanned, c.handedOver, c.compared, c.values, c.undefined, c.failing, c.passedBy, c.broken)
 }
 
 // inputsOfEach is how many inputs each policy gets, more in a long run.
@@ -100,6 +101,8 @@ func (c *comparison) compare(ctx context.Context, both pair, input ast.Value, st
 		c.passedBy++
 	case err != nil:
 		return fmt.Errorf("topdown has %v, compiled the error %w", show(want), err)
+	case broken(wantErr):
+		c.broken++
 	case wantErr != nil:
 		return fmt.Errorf("topdown has the error %w, compiled %v", wantErr, show(got))
 	case !reflect.DeepEqual(bound(want), bound(got)):
@@ -121,6 +124,12 @@ func passedBy(err error, strict bool) bool {
 		return false
 	}
 	return e.Code == topdown.ConflictErr || strict && (e.Code == topdown.BuiltinErr || e.Code == topdown.TypeErr)
+}
+
+// broken tells whether topdown says that it failed by itself.
+func broken(err error) bool {
+	var e *topdown.Error
+	return errors.As(err, &e) && e.Code == topdown.InternalErr
 }
 
 // bound is what a result says: the value of the query's only expression.

@@ -1,0 +1,149 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/interlock-go/interlock/policies/compiled"
+)
+
+// DefaultShadow is of how many drafts one is answered by both evaluators.
+const DefaultShadow = 100
+
+// ErrDifference is matched by errors of decisions on which the compiled rules
+// and the engine don't agree.
+var ErrDifference = errors.New("the compiled rules answer otherwise than the engine")
+
+// Difference is that the two evaluators of one policy don't agree. Nothing is
+// decided then: Decide gives an error, which is a refusal.
+type Difference struct {
+	Machine  string
+	Query    string // what was asked, in Rego
+	Compiled string // the compiled rules' answer
+	Topdown  string // OPA's answer, or its error
+}
+
+// WithCompiled turns the compiled rules off, or on, the default: then drafts (see
+// interlock.Query) are answered by the policy compiled to Go, and everything else
+// by OPA's usual evaluator and the compiled rules together, who must agree. A
+// policy with anything that isn't compiled is evaluated as if this were off.
+func WithCompiled(on bool) Option { return func(o *options) { o.compiled = on } }
+
+// Shadow says of how many drafts one is answered by both evaluators, who must
+// agree: 100 by default, 1 is every one.
+func Shadow(n int) Option {
+	return func(o *options) {
+		if n > 0 {
+			o.shadow = int64(n)
+		}
+	}
+}
+
+// OnDifference is told when the evaluators differ, besides the error that the
+// caller gets. The default logs to slog.Default. It must be quick.
+func OnDifference(f func(Difference)) Option { return func(o *options) { o.difference = f } }
+
+func logDifference(d Difference) {
+	slog.Error("policies: the compiled rules and the engine differ: nothing is decided; turn the compiled rules off and report it",
+		"machine", d.Machine, "query", d.Query, "compiled", d.Compiled, "topdown", d.Topdown)
+}
+
+// Differences is how often the evaluators differed.
+func (s *Source) Differences() int { return int(s.differences.Load()) }
+
+// program is the query compiled; nil where it isn't.
+func (m *machineRules) program(text string, opts options) *compiled.Program {
+	if !opts.compiled || m.topdownOnly {
+		return nil
+	}
+	policy, err := compiled.Plan(context.Background(), rego.Compiler(m.compiler), rego.Query(text), rego.SetRegoVersion(ast.RegoV1))
+	if err != nil {
+		return nil // the planner can't: topdown can
+	}
+	p, err := compiled.Compile(policy, compiled.Options{Builtins: opts.builtins})
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// onlyTopdown tells whether a policy holds what its plan wouldn't: errors that
+// the planner passes over, or rules that it plans anew for each "with" that
+// replaces something besides the input, which may be more than anybody can wait for.
+func onlyTopdown(c *ast.Compiler) bool {
+	if compiled.Planned(c) != nil {
+		return true
+	}
+	only := false
+	for _, m := range c.Modules {
+		ast.WalkWiths(m, func(w *ast.With) bool {
+			ref, ok := w.Target.Value.(ast.Ref)
+			only = only || !ok || !ref.HasPrefix(ast.InputRootRef)
+			return only
+		})
+	}
+	return only
+}
+
+// run answers a query: topdown alone, the compiled rules alone, or both.
+func (r *Rules) run(ctx context.Context, m *machineRules, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
+	if q.program == nil || e.trace != nil {
+		return r.topdown(ctx, m, q, e, cancel)
+	}
+	quick, quickErr := r.quick(ctx, q, e, cancel)
+	switch {
+	case topdown.IsCancel(quickErr):
+		return nil, quickErr
+	case e.draft && quickErr == nil && r.source.drafts.Add(1)%r.opts.shadow != 0:
+		return quick, nil
+	}
+	slow, err := r.topdown(ctx, m, q, e, cancel)
+	switch {
+	case topdown.IsCancel(err):
+		return nil, err
+	case quickErr != nil && (err != nil || passedBy(quickErr)):
+		return slow, err
+	case quickErr == nil && err == nil && quick.Equal(slow):
+		return slow, nil
+	}
+	r.source.differences.Add(1)
+	r.opts.difference(Difference{Machine: m.name, Query: q.text, Compiled: told(quick, quickErr), Topdown: told(slow, err)})
+	return nil, ErrDifference
+}
+
+// passedBy tells whether topdown may have an answer in spite of this error: it
+// leaves out rules that its index excludes, with the errors in them.
+func passedBy(err error) bool {
+	var e *topdown.Error
+	return errors.Is(err, compiled.ErrNotCompiled) ||
+		errors.As(err, &e) && (e.Code == topdown.ConflictErr || e.Code == topdown.BuiltinErr || e.Code == topdown.TypeErr)
+}
+
+func told(t *ast.Term, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return t.String()
+}
+
+func (r *Rules) quick(ctx context.Context, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
+	machine := q.program.Machine()
+	defer machine.Release()
+	results, err := machine.Eval(ctx, compiled.Query{
+		Input: machine.Builder().AST(e.input.Value), Data: r.data,
+		Time: e.now, Cancel: cancel, StrictBuiltinErrors: true,
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(results) != 1:
+		return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
+	}
+	return ast.NewTerm(compiled.ToAST(compiled.Get(results[0], string(answer)))), nil
+}

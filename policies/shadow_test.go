@@ -1,0 +1,128 @@
+package policies
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
+)
+
+// swap puts another query's program in the place of q's, as a fault in the
+// compiled rules would.
+func swap(t *testing.T, r *Rules, q *interlock.Query, text string) {
+	t.Helper()
+	m := r.machines["m"]
+	prepared, err := m.query(q, r.opts)
+	require.NoError(t, err)
+	require.NotNil(t, prepared.program)
+	prepared.program = m.program(text, r.opts)
+	require.NotNil(t, prepared.program)
+}
+
+const (
+	refuses  = `ok if input.event == "stray"`
+	otherYes = `answer = [[[true]], [[]], [], [], []]`
+	mistaken = `answer = [1 / count(input.actor.claims)]`
+)
+
+func TestADifferenceIsARefusalAndAnAlarm(t *testing.T) {
+	for name, other := range map[string]string{"another value": otherYes, "no answer": "answer = 1; false"} {
+		t.Run(name, func(t *testing.T) {
+			var told []Difference
+			r := checkRules(t, refuses, OnDifference(func(d Difference) { told = append(told, d) }))
+			q := ask(interlock.Query{})
+			swap(t, r, q, other)
+			v, err := r.Decide(context.Background(), q)
+			require.ErrorIs(t, err, ErrDifference)
+			require.Equal(t, interlock.Verdict{}, v)
+			require.Len(t, told, 1)
+			require.Equal(t, "m", told[0].Machine)
+			require.Contains(t, told[0].Query, `data.interlock.machine.m["ok"]`)
+			require.NotEqual(t, told[0].Compiled, told[0].Topdown)
+			require.Equal(t, 1, r.source.Differences())
+		})
+	}
+}
+
+// What is contained may be wrong until its shadow notices; nothing else may.
+func TestDraftsAreAnsweredByTheCompiledRulesAlone(t *testing.T) {
+	r := checkRules(t, refuses, Shadow(3), OnDifference(func(Difference) {}))
+	q := ask(interlock.Query{Draft: true})
+	swap(t, r, q, otherYes)
+	var passed, differences int
+	for range 9 {
+		v, err := r.Decide(context.Background(), q)
+		if err != nil {
+			require.ErrorIs(t, err, ErrDifference)
+			differences++
+			continue
+		}
+		passed += len(v.Passed)
+	}
+	require.Equal(t, 6, passed)
+	require.Equal(t, 3, differences)
+	q.Draft = false
+	_, err := r.Decide(context.Background(), q)
+	require.ErrorIs(t, err, ErrDifference, "a commit needs both")
+	q.Trace = true
+	v, err := r.Decide(context.Background(), q)
+	require.NoError(t, err, "a trace is topdown's")
+	require.Empty(t, v.Passed)
+}
+
+// An error of the compiled rules is no answer, and no difference where topdown
+// doesn't come to evaluate what fails.
+func TestAnErrorOfTheCompiledRulesIsTopdownsToAnswer(t *testing.T) {
+	r := checkRules(t, `ok if input.event == "go"`)
+	q := ask(interlock.Query{Draft: true})
+	swap(t, r, q, mistaken)
+	v, err := r.Decide(context.Background(), q)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ok"}, v.Passed)
+	require.Zero(t, r.source.Differences())
+}
+
+func TestCompiledRulesCanBeTurnedOff(t *testing.T) {
+	r := checkRules(t, refuses, WithCompiled(false))
+	p, err := r.machines["m"].query(ask(interlock.Query{}), r.opts)
+	require.NoError(t, err)
+	require.Nil(t, p.program)
+}
+
+func TestWhatIsNotCompiledIsForTopdown(t *testing.T) {
+	for name, rego := range map[string]string{
+		"rules replaced":            "helper := 1\n\nok if { helper == 2 with data.interlock.machine.m.helper as 2 }",
+		"a function replaced":       "ok if { count(input.actor.roles) == 7 with count as 7 }",
+		"a comprehension by itself": "ok if { input.event == \"go\"; [x | some x in input.actor.roles] }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := checkRules(t, rego)
+			for _, draft := range []bool{true, false} {
+				q := ask(interlock.Query{Draft: draft})
+				p, err := r.machines["m"].query(q, r.opts)
+				require.NoError(t, err)
+				require.Nil(t, p.program)
+				v, err := r.Decide(context.Background(), q)
+				require.NoError(t, err)
+				require.Equal(t, []string{"ok"}, v.Passed)
+			}
+		})
+	}
+}
+
+func TestTheGatesPoliciesAreCompiled(t *testing.T) {
+	r := rulesOf(t, loanRules)
+	in := loanInput()
+	for _, q := range []*interlock.Query{
+		{Input: in, Checks: []string{"four_eyes", "within_limit"}, Deny: true, Target: true},
+		{Input: in, Checks: []string{"four_eyes"}},
+	} {
+		p, err := r.machines["loan"].query(q, r.opts)
+		require.NoError(t, err)
+		require.IsType(t, &compiled.Program{}, p.program)
+		require.NotNil(t, p.program)
+	}
+}
