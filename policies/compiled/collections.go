@@ -29,14 +29,6 @@ func (o *object) get(key Value) Value {
 	return nil
 }
 
-// field is get for a constant name.
-func (o *object) field(name *text) Value {
-	if at := o.findName(name); at >= 0 {
-		return o.values[at]
-	}
-	return nil
-}
-
 // put overwrites.
 func (o *object) put(a *arena, key, value Value) {
 	o.origin = nil
