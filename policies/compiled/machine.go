@@ -101,7 +101,8 @@ func (m *Machine) clear() {
 	}
 	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil
-	m.cancel, m.steps = canceller{}, 0
+	m.cancel = canceller{}
+	m.depth, m.steps, m.look = 0, 0, 0
 }
 
 // Eval answers a query: an object of variables' values for every way in which
