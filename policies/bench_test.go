@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 func BenchmarkDecide(b *testing.B) {
@@ -34,12 +35,24 @@ func benchmarkDecide(b *testing.B, r *Rules, draft bool) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	r := rulesOf(b, loanRules)
+	e := rulesOf(b, loanRules).machines["loan"].encoder
 	in := loanInput()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := r.machines["loan"].encoder.encode(in); err != nil {
-			b.Fatal(err)
+	b.Run("topdown", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := encode(e, terms{}, in); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	b.Run("compiled", func(b *testing.B) {
+		b.ReportAllocs()
+		var builder compiled.Builder
+		for b.Loop() {
+			if _, err := encode(e, own{&builder}, in); err != nil {
+				b.Fatal(err)
+			}
+			builder.Reset()
+		}
+	})
 }

@@ -54,17 +54,7 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
-	input, err := m.encoder.encode(q.Input)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	var trace *tracer
-	if q.Trace {
-		trace = newTracer()
-	}
-	result, err := r.evaluate(ctx, m, prepared, evaluation{
-		input: input, now: time.Unix(0, q.Input.Now.NS).UTC(), trace: trace, draft: q.Draft,
-	})
+	result, trace, err := r.answer(ctx, m, prepared, q)
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
@@ -76,12 +66,8 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	return v, nil
 }
 
-type evaluation struct {
-	input *ast.Term
-	now   time.Time
-	trace *tracer
-	draft bool
-}
+// evaluation is one way to an answer.
+type evaluation func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error)
 
 type outcome struct {
 	value *ast.Term
@@ -98,7 +84,7 @@ const (
 // evaluate runs in a goroutine of its own: cancellation is cooperative, and a
 // single built-in may run on for seconds. The caller waits no longer than the
 // deadline and the wall behind it; who still runs then is counted until it ends.
-func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evaluation) (*ast.Term, error) {
+func (r *Rules) evaluate(ctx context.Context, run evaluation) (*ast.Term, error) {
 	if err := r.source.Ready(ctx); err != nil {
 		return nil, err
 	}
@@ -125,7 +111,7 @@ func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evalu
 				r.source.leaked.Add(-1)
 			}
 		}()
-		out.value, out.err = r.run(ctx, m, q, e, cancel)
+		out.value, out.err = run(ctx, cancel)
 	}()
 	select {
 	case out := <-done:
@@ -150,23 +136,34 @@ func (r *Rules) evaluate(ctx context.Context, m *machineRules, q *query, e evalu
 	return nil, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
 }
 
-func (r *Rules) topdown(ctx context.Context, m *machineRules, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
+// topdown is OPA's usual evaluation.
+func (r *Rules) topdown(m *machineRules, q *query, input *ast.Term, now time.Time, trace *tracer) evaluation {
+	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
+		return r.ask(ctx, r.engine(m, q, input, now, cancel, trace))
+	}
+}
+
+func (r *Rules) engine(m *machineRules, q *query, input *ast.Term, now time.Time, cancel topdown.Cancel, trace *tracer) *topdown.Query {
 	t := topdown.NewQuery(q.body).
 		WithQueryCompiler(q.compiler).
 		WithCompiler(m.compiler).
 		WithStore(r.store).
 		WithTransaction(r.txn).
-		WithInput(e.input).
-		WithTime(e.now).
+		WithInput(input).
+		WithTime(now).
 		WithCancel(cancel).
 		WithStrictBuiltinErrors(true).
 		WithIndexing(r.opts.indexing)
 	if r.opts.builtins != nil {
 		t = t.WithBuiltins(r.opts.builtins)
 	}
-	if e.trace != nil {
-		t = t.WithQueryTracer(e.trace)
+	if trace != nil {
+		t = t.WithQueryTracer(trace)
 	}
+	return t
+}
+
+func (*Rules) ask(ctx context.Context, t *topdown.Query) (*ast.Term, error) {
 	var value *ast.Term
 	answers := 0
 	err := t.Iter(ctx, func(result topdown.QueryResult) error {

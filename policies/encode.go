@@ -9,18 +9,15 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
 )
 
 // encoder builds a machine's input as the engine's own values, without a trip
-// through JSON: numbers stay exact. The terms of fixed keys are made once.
+// through JSON: numbers stay exact. What is fixed is made once.
 type encoder struct {
-	states, events []keyTerm
-	keys           map[string]*ast.Term
-	never          *ast.Term // last of an event that never happened
+	states, events []string
+	shapes         map[string]*shape // of the objects with fixed names
 
 	// kinds are the declared scalar types of facts, attributes and form fields. The
 	// gate has checked them against their schemas; here it is made sure of, since
@@ -28,32 +25,32 @@ type encoder struct {
 	kinds map[string]map[string]string
 }
 
-type keyTerm struct {
-	name string
-	term *ast.Term
-}
-
 func newEncoder(m *fsm.Machine) *encoder {
-	e := &encoder{keys: map[string]*ast.Term{}}
+	e := &encoder{shapes: map[string]*shape{}}
 	for _, s := range m.States() {
-		e.states = append(e.states, keyTerm{s.Name, ast.StringTerm(s.Name)})
+		e.states = append(e.states, s.Name)
 	}
 	for _, ev := range m.Events() {
-		e.events = append(e.events, keyTerm{ev.Name, ast.StringTerm(ev.Name)})
+		e.events = append(e.events, ev.Name)
 	}
-	for _, k := range strings.Fields(`machine event transition instance actor input note now request from to
-		override metadata id tenant state version facts created_by created_at since entered did actors last
-		person at count kind roles attrs claims on_behalf_of rfc3339 ns`) {
-		e.keys[k] = ast.StringTerm(k)
+	for name, fields := range map[string]string{
+		"":           "machine event transition instance actor input note now request",
+		"transition": "from to override metadata",
+		"instance":   "id tenant state version facts created_by created_at since entered did actors last",
+		"actor":      "id person kind roles attrs claims on_behalf_of",
+		"now":        "rfc3339 ns",
+		"request":    "id",
+		"last":       "person at count",
+	} {
+		e.shapes[name] = newShape(strings.Fields(fields))
 	}
+	e.shapes["states"], e.shapes["events"] = newShape(e.states), newShape(e.events)
 	in := inputSchema(m)
 	e.kinds = map[string]map[string]string{
 		"instance.facts": scalars(in, "instance", "facts"),
 		"actor.attrs":    scalars(in, "actor", "attrs"),
 		"input":          scalars(in, "input"),
 	}
-	b := build{encoder: e, limit: maxInputBytes}
-	e.never = b.object("person", b.text("", ""), "at", b.text("", ""), "count", b.int(0))
 	return e
 }
 
@@ -73,121 +70,125 @@ func scalars(s schema, path ...string) map[string]string {
 	return out
 }
 
-// build is one encoding: it counts bytes, and keeps the first error.
-type build struct {
+// build is one encoding to values of one evaluator: it counts bytes, and keeps
+// the first error.
+type build[V any] struct {
 	*encoder
+	maker[V]
 	bytes int
 	limit int
 	err   error
 }
 
-func (e *encoder) encode(in *interlock.Input) (*ast.Term, error) {
-	b := &build{encoder: e, limit: maxInputBytes}
-	out := b.object(
-		"machine", b.text("machine", in.Machine),
-		"event", b.text("event", in.Event),
-		"transition", b.object(
-			"from", b.text("transition.from", in.Transition.From),
-			"to", b.text("transition.to", in.Transition.To),
-			"override", ast.InternedTerm(in.Transition.Override),
-			"metadata", b.members("transition.metadata", in.Transition.Metadata, 1),
+func encode[V any](e *encoder, values maker[V], in *interlock.Input) (V, error) {
+	b := &build[V]{encoder: e, maker: values, limit: maxInputBytes}
+	out := b.object("",
+		b.text("machine", in.Machine),
+		b.text("event", in.Event),
+		b.object("transition",
+			b.text("transition.from", in.Transition.From),
+			b.text("transition.to", in.Transition.To),
+			b.truth(in.Transition.Override),
+			b.members("transition.metadata", in.Transition.Metadata, 1),
 		),
-		"instance", b.instance(&in.Instance),
-		"actor", b.object(
-			"id", b.text("actor.id", in.Actor.ID),
-			"person", b.text("actor.person", in.Actor.Person),
-			"kind", b.text("actor.kind", string(in.Actor.Kind)),
-			"roles", b.texts("actor.roles", in.Actor.Roles),
-			"attrs", b.members("actor.attrs", in.Actor.Attrs, 1),
-			"claims", b.members("actor.claims", in.Actor.Claims, 1),
-			"on_behalf_of", b.text("actor.on_behalf_of", in.Actor.OnBehalfOf),
+		b.instance(&in.Instance),
+		b.object("actor",
+			b.text("actor.id", in.Actor.ID),
+			b.text("actor.person", in.Actor.Person),
+			b.text("actor.kind", string(in.Actor.Kind)),
+			b.texts("actor.roles", in.Actor.Roles),
+			b.members("actor.attrs", in.Actor.Attrs, 1),
+			b.members("actor.claims", in.Actor.Claims, 1),
+			b.text("actor.on_behalf_of", in.Actor.OnBehalfOf),
 		),
-		"input", b.members("input", in.Form, 1),
-		"note", b.text("note", in.Note),
-		"now", b.object("rfc3339", b.text("now.rfc3339", in.Now.RFC3339), "ns", b.int(in.Now.NS)),
-		"request", b.object("id", b.text("request.id", in.Request.ID)),
+		b.members("input", in.Form, 1),
+		b.text("note", in.Note),
+		b.object("now", b.text("now.rfc3339", in.Now.RFC3339), b.int(in.Now.NS)),
+		b.object("request", b.text("request.id", in.Request.ID)),
 	)
 	if b.err != nil {
-		return nil, fmt.Errorf("input: %w", b.err)
+		var none V
+		return none, fmt.Errorf("input: %w", b.err)
 	}
 	return out, nil
 }
 
-func (b *build) instance(in *interlock.InputInstance) *ast.Term {
-	history := &build{encoder: b.encoder, limit: maxHistoryBytes}
-	entered := history.people("instance.entered", b.states, in.Entered)
-	did := history.people("instance.did", b.events, in.Did)
+func (b *build[V]) instance(in *interlock.InputInstance) V {
+	history := &build[V]{encoder: b.encoder, maker: b.maker, limit: maxHistoryBytes}
+	entered := history.people("instance.entered", "states", b.states, in.Entered)
+	did := history.people("instance.did", "events", b.events, in.Did)
 	actors := history.texts("instance.actors", in.Actors)
 	if b.err == nil {
 		b.err = history.err
 	}
-	return b.object(
-		"id", b.text("instance.id", in.ID),
-		"tenant", b.text("instance.tenant", in.Tenant),
-		"state", b.text("instance.state", in.State),
-		"version", b.int(in.Version),
-		"facts", b.members("instance.facts", in.Facts, 1),
-		"created_by", b.text("instance.created_by", in.CreatedBy),
-		"created_at", b.time(in.CreatedAt),
-		"since", b.time(in.Since),
-		"entered", entered,
-		"did", did,
-		"actors", actors,
-		"last", b.last(in.Last),
+	return b.object("instance",
+		b.text("instance.id", in.ID),
+		b.text("instance.tenant", in.Tenant),
+		b.text("instance.state", in.State),
+		b.int(in.Version),
+		b.members("instance.facts", in.Facts, 1),
+		b.text("instance.created_by", in.CreatedBy),
+		b.time(in.CreatedAt),
+		b.time(in.Since),
+		entered,
+		did,
+		actors,
+		b.last(in.Last),
 	)
 }
 
-func (b *build) object(pairs ...any) *ast.Term {
-	terms := make([][2]*ast.Term, 0, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		name, _ := pairs[i].(string)
-		value, _ := pairs[i+1].(*ast.Term)
-		b.count("", len(name))
-		terms = append(terms, [2]*ast.Term{b.keys[name], value})
+// object has the names of a shape, in its order.
+func (b *build[V]) object(name string, values ...V) V {
+	s := b.shapes[name]
+	for _, n := range s.names {
+		b.count("", len(n))
 	}
-	return ast.ObjectTerm(terms...)
+	return b.shaped(s, values)
 }
 
 // people demands every declared key: a rule that asks who was there must never
 // find nothing only because somebody left it out.
-func (b *build) people(at string, keys []keyTerm, in map[string][]string) *ast.Term {
-	terms := make([][2]*ast.Term, 0, len(keys))
-	for _, k := range keys {
-		list, ok := in[k.name]
+func (b *build[V]) people(at, name string, keys []string, in map[string][]string) V {
+	values := make([]V, len(keys))
+	for i, k := range keys {
+		list, ok := in[k]
 		if !ok {
-			b.fail(at, "lacks %q", k.name)
+			b.fail(at, "lacks %q", k)
 		}
-		b.count("", len(k.name))
-		terms = append(terms, [2]*ast.Term{k.term, b.texts(at, list)})
+		values[i] = b.texts(at, list)
 	}
-	return ast.ObjectTerm(terms...)
+	return b.object(name, values...)
 }
 
-func (b *build) last(in map[string]interlock.InputLast) *ast.Term {
-	terms := make([][2]*ast.Term, 0, len(b.events))
-	for _, k := range b.events {
-		l, ok := in[k.name]
-		if !ok {
-			b.fail("instance.last", "lacks %q", k.name)
+func (b *build[V]) last(in map[string]interlock.InputLast) V {
+	values := make([]V, len(b.events))
+	never, made := b.null(), false // one value will do for all events that never happened
+	for i, k := range b.events {
+		l, ok := in[k]
+		switch {
+		case !ok:
+			b.fail("instance.last", "lacks %q", k)
+		case made && l == (interlock.InputLast{}):
+			b.count("", len("personatcount")+4*3)
+			values[i] = never
+			continue
 		}
-		b.count("", len(k.name)+30)
-		value := b.never
-		if l != (interlock.InputLast{}) {
-			value = b.object("person", b.text("instance.last", l.Person), "at", b.text("instance.last", l.At), "count", b.int(l.Count))
+		values[i] = b.object("last", b.text("instance.last", l.Person), b.text("instance.last", l.At), b.int(l.Count))
+		if l == (interlock.InputLast{}) {
+			never, made = values[i], true
 		}
-		terms = append(terms, [2]*ast.Term{k.term, value})
 	}
-	return ast.ObjectTerm(terms...)
+	return b.object("events", values...)
 }
 
-func (b *build) fail(at, format string, args ...any) *ast.Term {
+func (b *build[V]) fail(at, format string, args ...any) V {
 	if b.err == nil {
 		b.err = fmt.Errorf("%s %s", at, fmt.Sprintf(format, args...))
 	}
-	return ast.NullTerm()
+	return b.null()
 }
 
-func (b *build) count(at string, n int) {
+func (b *build[V]) count(at string, n int) {
 	if b.bytes += n + 3; b.bytes > b.limit && b.err == nil { // quotes and a comma
 		b.err = fmt.Errorf("is larger than %d KiB%s", b.limit>>10, where(at))
 	}
@@ -200,69 +201,73 @@ func where(at string) string {
 	return " (at " + at + ")"
 }
 
-func (b *build) text(at, s string) *ast.Term {
+func (b *build[V]) text(at, s string) V {
+	if !b.sound(at, s) {
+		return b.null()
+	}
+	return b.words(s)
+}
+
+func (b *build[V]) sound(at, s string) bool {
 	b.count(at, len(s))
 	switch {
 	case len(s) > maxStringBytes:
-		return b.fail(at, "holds a string of %d bytes, at most %d go", len(s), maxStringBytes)
+		b.fail(at, "holds a string of %d bytes, at most %d go", len(s), maxStringBytes)
 	case !utf8.ValidString(s):
-		return b.fail(at, "isn't valid UTF-8")
+		b.fail(at, "isn't valid UTF-8")
+	default:
+		return true
 	}
-	return ast.StringTerm(s)
+	return false
 }
 
-func (b *build) texts(at string, list []string) *ast.Term {
-	if len(list) == 0 {
-		return ast.InternedEmptyArray
-	}
-	terms := make([]*ast.Term, len(list))
+func (b *build[V]) texts(at string, list []string) V {
+	values := make([]V, len(list))
 	for i, s := range list {
-		terms[i] = b.text(at, s)
+		values[i] = b.text(at, s)
 	}
-	return ast.ArrayTerm(terms...)
+	return b.list(values)
 }
 
-func (b *build) int(n int64) *ast.Term {
+func (b *build[V]) int(n int64) V {
 	b.count("", 8)
-	return ast.NumberTerm(json.Number(strconv.FormatInt(n, 10)))
+	return b.integer(n)
 }
 
 // time is RFC 3339 in UTC, to the microsecond, as the database keeps it.
-func (b *build) time(t time.Time) *ast.Term {
+func (b *build[V]) time(t time.Time) V {
 	return b.text("instance", t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano))
 }
 
-func (b *build) members(at string, in map[string]any, depth int) *ast.Term {
-	if len(in) == 0 {
-		return ast.InternedEmptyObject
-	}
-	terms := make([][2]*ast.Term, 0, len(in))
+func (b *build[V]) members(at string, in map[string]any, depth int) V {
+	names, values := make([]string, 0, len(in)), make([]V, 0, len(in))
 	var kinds map[string]string
 	if depth == 1 {
 		kinds = b.kinds[at]
 	}
 	for k, v := range in {
-		term := b.any(at, v, depth)
-		if want := kinds[k]; want != "" && ast.ValueName(term.Value) != want {
-			b.fail(at, "has a %s as %q, which is declared a %s", ast.ValueName(term.Value), k, want)
+		value := b.any(at, v, depth)
+		if want := kinds[k]; want != "" && b.kind(value) != want {
+			b.fail(at, "has a %s as %q, which is declared a %s", b.kind(value), k, want)
 		}
-		terms = append(terms, [2]*ast.Term{b.text(at, k), term})
+		b.sound(at, k)
+		names, values = append(names, k), append(values, value)
 	}
-	return ast.ObjectTerm(terms...)
+	return b.named(names, values)
 }
 
 // any takes what decoding JSON gives, and Go's integers.
-func (b *build) any(at string, v any, depth int) *ast.Term {
+func (b *build[V]) any(at string, v any, depth int) V {
 	if depth > maxInputDepth {
 		return b.fail(at, "is nested more than %d deep", maxInputDepth)
 	}
 	switch v := v.(type) {
 	case nil:
 		b.count(at, 4)
-		return ast.NullTerm()
+		return b.null()
 	case bool:
 		b.count(at, 5)
-		return ast.InternedTerm(v)
+		return b.truth(v)
 	case string:
 		return b.text(at, v)
 	case json.Number:
@@ -279,11 +284,11 @@ func (b *build) any(at string, v any, depth int) *ast.Term {
 	case []string:
 		return b.texts(at, v)
 	case []any:
-		terms := make([]*ast.Term, len(v))
+		values := make([]V, len(v))
 		for i, one := range v {
-			terms[i] = b.any(at, one, depth+1)
+			values[i] = b.any(at, one, depth+1)
 		}
-		return ast.ArrayTerm(terms...)
+		return b.list(values)
 	case map[string]any:
 		return b.members(at, v, depth+1)
 	}
@@ -292,7 +297,7 @@ func (b *build) any(at string, v any, depth int) *ast.Term {
 
 // number refuses what would take the engine's exact arithmetic seconds and
 // gigabytes: 1e999999999 is ten bytes of JSON.
-func (b *build) number(at string, n json.Number) *ast.Term {
+func (b *build[V]) number(at string, n json.Number) V {
 	b.count(at, len(n))
 	digits, exponent := string(n), "0"
 	if i := strings.IndexAny(digits, "eE"); i >= 0 {
@@ -302,7 +307,7 @@ func (b *build) number(at string, n json.Number) *ast.Term {
 	if err != nil || len(digits) > 400 || e > 400 || e < -400 || !isNumber(n) {
 		return b.fail(at, "holds a number that is no JSON number of at most 400 digits")
 	}
-	return ast.NumberTerm(n)
+	return b.digits(n)
 }
 
 func isNumber(n json.Number) bool {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/policies/compiled"
 )
 
@@ -91,30 +93,60 @@ func onlyTopdown(c *ast.Compiler) bool {
 	return only
 }
 
-// run answers a query: topdown alone, the compiled rules alone, or both.
-func (r *Rules) run(ctx context.Context, m *machineRules, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
-	if q.program == nil || e.trace != nil {
-		return r.topdown(ctx, m, q, e, cancel)
+// answer asks topdown alone, the compiled rules alone, or both.
+func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (*ast.Term, *tracer, error) {
+	now := time.Unix(0, q.Input.Now.NS).UTC()
+	twice := p.program != nil && !q.Trace
+	if twice && q.Draft && r.source.drafts.Add(1)%r.opts.shadow != 0 {
+		quick, err := r.quick(m, p, q.Input, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		value, err := r.evaluate(ctx, quick)
+		if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) {
+			return value, nil, err
+		}
 	}
-	quick, quickErr := r.quick(ctx, q, e, cancel)
-	switch {
-	case topdown.IsCancel(quickErr):
-		return nil, quickErr
-	case e.draft && quickErr == nil && r.source.drafts.Add(1)%r.opts.shadow != 0:
-		return quick, nil
+	input, err := encode(m.encoder, terms{}, q.Input)
+	if err != nil {
+		return nil, nil, err
 	}
-	slow, err := r.topdown(ctx, m, q, e, cancel)
-	switch {
-	case topdown.IsCancel(err):
-		return nil, err
-	case quickErr != nil && (err != nil || passedBy(quickErr)):
-		return slow, err
-	case quickErr == nil && err == nil && quick.Equal(slow):
-		return slow, nil
+	var trace *tracer
+	if q.Trace {
+		trace = newTracer()
 	}
-	r.source.differences.Add(1)
-	r.opts.difference(Difference{Machine: m.name, Query: q.text, Compiled: told(quick, quickErr), Topdown: told(slow, err)})
-	return nil, ErrDifference
+	run := r.topdown(m, p, input, now, trace)
+	if twice {
+		quick, err := r.quick(m, p, q.Input, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		run = r.both(m, p, quick, run)
+	}
+	value, err := r.evaluate(ctx, run)
+	return value, trace, err
+}
+
+// both is topdown's answer, where the compiled rules don't give another.
+func (r *Rules) both(m *machineRules, p *query, quick, slow evaluation) evaluation {
+	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
+		compiled, quickErr := quick(ctx, cancel)
+		if topdown.IsCancel(quickErr) {
+			return nil, quickErr
+		}
+		value, err := slow(ctx, cancel)
+		switch {
+		case topdown.IsCancel(err):
+			return nil, err
+		case quickErr != nil && (err != nil || passedBy(quickErr)):
+			return value, err
+		case quickErr == nil && err == nil && compiled.Equal(value):
+			return value, nil
+		}
+		r.source.differences.Add(1)
+		r.opts.difference(Difference{Machine: m.name, Query: p.text, Compiled: told(compiled, quickErr), Topdown: told(value, err)})
+		return nil, ErrDifference
+	}
 }
 
 // passedBy tells whether topdown may have an answer in spite of this error: it
@@ -132,18 +164,26 @@ func told(t *ast.Term, err error) string {
 	return t.String()
 }
 
-func (r *Rules) quick(ctx context.Context, q *query, e evaluation, cancel topdown.Cancel) (*ast.Term, error) {
-	machine := q.program.Machine()
-	defer machine.Release()
-	results, err := machine.Eval(ctx, compiled.Query{
-		Input: machine.Builder().AST(e.input.Value), Data: r.data,
-		Time: e.now, Cancel: cancel, StrictBuiltinErrors: true,
-	})
-	switch {
-	case err != nil:
+// quick is the evaluation of the compiled query. Its machine is its own until it
+// ends, which may be after everybody has given it up.
+func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.Time) (evaluation, error) {
+	machine := p.program.Machine()
+	input, err := encode(m.encoder, own{machine.Builder()}, in)
+	if err != nil {
+		machine.Release()
 		return nil, err
-	case len(results) != 1:
-		return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
 	}
-	return ast.NewTerm(compiled.ToAST(compiled.Get(results[0], string(answer)))), nil
+	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
+		defer machine.Release()
+		results, err := machine.Eval(ctx, compiled.Query{
+			Input: input, Data: r.data, Time: now, Cancel: cancel, StrictBuiltinErrors: true,
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case len(results) != 1:
+			return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
+		}
+		return ast.NewTerm(compiled.ToAST(compiled.Get(results[0], string(answer)))), nil
+	}, nil
 }

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,24 @@ func TestTheGatesPoliciesAreCompiled(t *testing.T) {
 		require.IsType(t, &compiled.Program{}, p.program)
 		require.NotNil(t, p.program)
 	}
+}
+
+// Both evaluators read one input.
+func TestBothInputsAreTheSame(t *testing.T) {
+	e := rulesOf(t, loanRules).machines["loan"].encoder
+	in := loanInput()
+	in.Instance.Facts["nested"] = map[string]any{"list": []any{nil, true, "x", json.Number("1.50"), int64(1) << 60, 0.25}, "none": map[string]any{}}
+	in.Actor.Claims = map[string]any{"z": 1, "a": []string{"b"}}
+	in.Instance.Last["verify"] = interlock.InputLast{Person: "erin", At: "2026-01-01T00:00:00Z", Count: 2}
+	want, err := encode(e, terms{}, in)
+	require.NoError(t, err)
+	var b compiled.Builder
+	got, err := encode(e, own{&b}, in)
+	require.NoError(t, err)
+	require.Equal(t, want.String(), compiled.ToAST(got).String())
+	in.Instance.Facts["bad"] = json.Number("1e999")
+	_, err = encode(e, terms{}, in)
+	_, same := encode(e, own{&b}, in)
+	require.Error(t, err)
+	require.EqualError(t, same, err.Error())
 }

@@ -31,6 +31,9 @@ func (*Builder) Bool(is bool) Value { return boolOf(is) }
 // Int is an integer.
 func (b *Builder) Int(n int64) Value { return b.arena.integer(n) }
 
+// Number is a number as it is written. The text must be a JSON number.
+func (b *Builder) Number(n json.Number) Value { return numberOf(&b.arena, string(n)) }
+
 // String is a string; it isn't copied.
 func (b *Builder) String(s string) Value { return b.arena.text(s) }
 

@@ -32,7 +32,7 @@ func ruling() []mutant {
 		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
 			`limit: maxInputBytes}
 	out`, `limit: maxInputBytes}
-	b.encoder = &encoder{states: e.states, events: e.events, keys: e.keys, never: e.never}
+	b.encoder = &encoder{states: e.states, events: e.events, shapes: e.shapes}
 	out`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
 	}
 }
