@@ -335,6 +335,7 @@ func (g *Gate) floor(ctx context.Context, epoch string, key CacheKey, version in
 	if g.cfg.Cache == nil {
 		return true
 	}
+	g.flights.forget()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := g.cfg.Cache.Floor(ctx, epoch, []CacheEntry{{Key: key, Version: version}}); err != nil {

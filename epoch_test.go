@@ -59,6 +59,10 @@ func TestVerifyKnowsTheEpochs(t *testing.T) {
 	require.Contains(t, problems(), "17: it is of an earlier epoch than the row before")
 	first, err := st.Epochs(t.Context())
 	require.NoError(t, err)
+	defer func() {
+		tamper(`DELETE FROM interlock_epoch`)
+		require.Contains(t, problems(), ": the store's epochs are gone")
+	}()
 	require.Contains(t, problems(), fmt.Sprintf(": the store says that its epoch is %s, and the newest that it tells of is %s", first[0].ID, first[1].ID))
 	tamper(`DELETE FROM interlock_epoch WHERE n = 3`)
 	require.Contains(t, problems(), "17: it is of epoch "+first[1].ID+", which this store never had")

@@ -78,33 +78,43 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 			return f, nil
 		}
 	}
-	stored, read, shared, err := g.load(ctx, q, fresh)
+	stored, read, shared, err := g.load(ctx, q, snap, m, fresh)
 	if err != nil {
 		return nil, unavailable("store_failed", "the store doesn't answer", err)
 	}
 	f := newFacts(snap, m, stored, q)
 	f.read, f.cached = read, shared
-	if shared {
-		return f, nil // who asked first does the rest
-	}
 	g.epoch.Store(&stored.Epoch)
 	g.bound.Store(m.Name(), f.isBound)
-	g.cachePut(f)
 	return f, nil
 }
 
-// load reads from the store. Who would have believed the cache shares the look
-// with others who miss the same at the same moment; who asks for fresh facts looks himself.
-func (g *Gate) load(ctx context.Context, q *question, fresh bool) (found Facts, began time.Time, shared bool, err error) {
+// load reads from the store, and puts into the cache what it read. Reads and
+// menus that would have believed the cache share one look with others who miss
+// the same at the same moment; everybody else looks for himself, and so does who
+// shared a look that failed.
+func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine, fresh bool) (found Facts, began time.Time, shared bool, err error) {
+	own := *q // a shared look may outlive the question
 	tenant, ref, ids := q.actor.Tenant, q.ref, q.actorIDs()
-	look := func(ctx context.Context) (Facts, error) { return g.cfg.Store.Load(ctx, tenant, ref, ids) }
-	if !fresh && g.cfg.Cache != nil {
-		return g.flights.load(ctx, flightKey(q), g.cfg.ReadTimeout, look)
+	look := func(ctx context.Context, began time.Time) (Facts, error) {
+		found, err := g.cfg.Store.Load(ctx, tenant, ref, ids)
+		if err == nil && g.puts != nil {
+			f := newFacts(snap, m, found, &own)
+			f.read = began
+			g.cachePut(f)
+		}
+		return found, err
+	}
+	if !fresh && g.cfg.Cache != nil && (q.op == opRead || q.op == opMenu) {
+		found, began, shared, err = g.flights.load(ctx, flightKey(tenant, ref, ids), g.cfg.ReadTimeout, look)
+		if err == nil || !shared {
+			return found, began, shared, err
+		}
 	}
 	began = time.Now()
 	limited, cancel := g.reading(ctx)
 	defer cancel()
-	found, err = look(limited)
+	found, err = look(limited, began)
 	return found, began, false, err
 }
 

@@ -293,6 +293,7 @@ func (g *Gate) veto(ctx context.Context, f *facts, q *question, r ruling) *Refus
 // committed tells everybody. keep is false when the application may have
 // changed the bound row besides.
 func (g *Gate) committed(ctx context.Context, f *facts, q *question, c *Commit, look int, keep bool) Result {
+	g.flights.forget()
 	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, read: f.read, actors: map[string]ActorRecord{}}
 	after.stored = &c.Instance.Next
 	if f.bound != nil {

@@ -61,7 +61,7 @@ type Gate struct {
 	policy   Policy     // the source of the active rules; under activate
 	attempts *attempts
 	puts     *puts // nil without a cache
-	flights  flights
+	flights  *flights
 	sweeper  *sweeper
 	watch    *watch
 }
@@ -94,7 +94,7 @@ func New(cfg Config) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interlock: read the store: %w", err)
 	}
-	g := &Gate{cfg: cfg, log: cfg.Logger}
+	g := &Gate{cfg: cfg, log: cfg.Logger, flights: newFlights()}
 	g.epoch.Store(&epoch)
 	g.watch = newWatch(g)
 	if err := g.Activate(ctx, cfg.Machines, cfg.Policy, nil); err != nil {
@@ -163,11 +163,12 @@ func (c *Config) setDefaults() {
 // and the cache stay open: they are the caller's.
 func (g *Gate) Close(ctx context.Context) error {
 	g.sweeper.close()
-	cache := g.flights.close(ctx)
+	g.flights.stop()
+	var cache error
 	if g.puts != nil {
-		cache = errors.Join(cache, g.puts.close(ctx))
+		cache = g.puts.close(ctx)
 	}
-	return errors.Join(g.attempts.close(ctx), cache, g.watch.close(ctx))
+	return errors.Join(g.attempts.close(ctx), cache, g.watch.close(ctx), g.flights.close(ctx))
 }
 
 // reading bounds one read of the store: a store that never answers, or a pool

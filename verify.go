@@ -139,13 +139,21 @@ func (v *verifier) readEpochs() (err error) {
 		Epochs(ctx context.Context) ([]Epoch, error)
 	}); ok {
 		all, err := keeps.Epochs(v.ctx)
+		if err == nil && (len(all) == 0 || all[len(all)-1].ID != v.epoch) { // perhaps one has just begun
+			if v.epoch, err = v.store.Epoch(v.ctx); err == nil {
+				all, err = keeps.Epochs(v.ctx)
+			}
+		}
 		if err != nil {
 			return err
 		}
 		for i, e := range all {
 			v.epochs[e.ID] = i
 		}
-		if n := len(all); n > 0 && all[n-1].ID != v.epoch {
+		switch n := len(all); {
+		case n == 0:
+			v.report.Bad = append(v.report.Bad, Fault{Problem: "the store's epochs are gone"})
+		case all[n-1].ID != v.epoch:
 			v.report.Bad = append(v.report.Bad, Fault{Problem: fmt.Sprintf("the store says that its epoch is %s, and the newest that it tells of is %s", v.epoch, all[n-1].ID)})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -196,8 +197,9 @@ func (il *Interlock) identify(c *gin.Context) (interlock.Actor, bool) {
 func uncached(h http.Header) bool {
 	for _, line := range h.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(line, ",") {
-			d := strings.ToLower(strings.TrimSpace(directive))
-			if d == "no-cache" || d == "max-age=0" {
+			name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+			seconds, err := strconv.Atoi(strings.Trim(value, `"`))
+			if name == "no-cache" || name == "max-age" && err == nil && seconds == 0 {
 				return true
 			}
 		}

@@ -67,7 +67,7 @@ func TestNoCacheIsHeeded(t *testing.T) {
 	require.Equal(t, before, tag(), "the cache has it so")
 	now := tag("Cache-Control", "no-cache")
 	require.NotEqual(t, before, now)
-	for _, text := range []string{"max-age=0", "no-transform, No-Cache", "max-age=0, must-revalidate"} {
+	for _, text := range []string{"max-age=0", "no-transform, No-Cache", "max-age=0, must-revalidate", `max-age="0"`, "max-age=00"} {
 		assert.Equal(t, now, tag("Cache-Control", text), text)
 	}
 	for _, text := range []string{"", "no-transform", "max-age=60", "x-no-cache"} {

@@ -11,20 +11,13 @@ import (
 // had to do without: a fault that nobody felt proves nothing.
 type feeling struct {
 	interlock.Cache
-	on             atomic.Bool
-	failed, missed atomic.Int64 // calls; entries
+	on     atomic.Bool
+	failed atomic.Int64 // calls
 }
 
 func (f *feeling) Get(ctx context.Context, epoch string, keys []interlock.CacheKey) ([]interlock.CacheEntry, error) {
 	entries, err := f.Cache.Get(ctx, epoch, keys)
 	f.note(err)
-	if f.on.Load() {
-		for _, e := range entries {
-			if e.Version == 0 {
-				f.missed.Add(1)
-			}
-		}
-	}
 	return entries, err
 }
 

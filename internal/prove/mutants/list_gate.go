@@ -141,9 +141,20 @@ func caching() []mutant {
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
 			edits: one("facts.go", `|| actorKey(a.Tenant, a.ID) != keys[i] {`, `{`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "shared look", takes: "a look at the store that was shared counts as cached: a no on it is decided once more",
-			edits: one("facts.go", `f.read, f.cached = read, shared`, `f.read, f.cached = read, false`)}, "TestSharedRefusal"),
+			edits: one("facts.go", `f.read, f.cached = read, shared`, `f.read, f.cached = read, shared && false`)}, "TestSharedRefusal"),
+		onGate(mutant{name: "looks are of one question", takes: "nobody gets the look that was made for another actor",
+			edits: one("flight.go", `append([]string{tenant, ref.Machine, ref.ID}, actors...)`, `[]string{tenant, ref.Machine, ref.ID}`)}, "TestALookIsShared"),
+		onGate(mutant{name: "only reads share", takes: "what may commit looks for itself, at the state that its actor saw",
+			edits: one("facts.go", ` && (q.op == opRead || q.op == opMenu) {`, ` {`)}, "TestOnlyReadsShare"),
+		onGate(mutant{name: "looks of before a change", takes: "who asks after a change was answered shares no look of before",
+			edits: one("flight.go", `	clear(fs.under)`, ``)}, "TestNoLookOfBefore"),
+		onGate(mutant{name: "old looks", takes: "a look takes callers for a moment only",
+			edits: one("flight.go", ` && time.Since(f.began) < fs.joinable {`, ` {`)}, "TestOldLooks"),
+		onGate(mutant{name: "one's own facts", takes: "sharers of a look don't share what they may change",
+			edits: one("flight.go", `return f.facts.clone(),`, `return f.facts,`)}, "TestSharersOwn"),
 		onGate(mutant{name: "revoked role in the cache", takes: "a revocation drops what the cache holds before it answers",
-			edits: one(admin, `	g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
-`, ``)}, "TestRevokeFloors"),
+			edits: one(admin, `!g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
+`, `false
+`)}, "TestRevokeFloors"),
 	}
 }

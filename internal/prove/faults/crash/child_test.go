@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func (o order) run() error {
 	}
 	act := die
 	if o.Pause {
-		act = func() error { return syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
+		act = pause
 	}
 	p.arm(o.Point, o.Left, act)
 	fmt.Println("READY", os.Getpid(), w.URL, w.Gate.Revision(fixture.Machine))
@@ -103,6 +104,19 @@ func (o order) change(p *points) func(*interlock.Config) {
 			c.DecisionAge = pauseAge
 		}
 	}
+}
+
+// pause stops the process where it is. The signal may be another thread's to take,
+// a while later, so this one waits until it is told to go on.
+func pause() error {
+	goes := make(chan os.Signal, 1)
+	signal.Notify(goes, syscall.SIGCONT)
+	defer signal.Stop(goes)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+		return err
+	}
+	<-goes
+	return nil
 }
 
 // pauseAge is how old a decision may get where processes pause.
