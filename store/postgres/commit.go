@@ -62,6 +62,7 @@ SELECT (SELECT count(*) FROM u), CAST($43 AS text) IS NULL OR EXISTS (SELECT 1 F
 // single is the commit in one statement, for what it can say.
 type single struct {
 	update, insert string
+	quick          string // the update, for who mustn't wait long
 	schema         string
 	bound          map[string]bool
 }
@@ -73,6 +74,7 @@ func newSingle(schema string, bindings []interlock.Binding) single {
 	}
 	s.update = expand(beginSingle + singleUpdate + endSingle)
 	s.insert = expand(beginSingle + singleInsert + endSingle)
+	s.quick = strings.Replace(s.update, "'2s'", "'50ms'", 1)
 	for _, b := range bindings {
 		s.bound[b.Machine] = true
 	}
@@ -93,8 +95,11 @@ func (s *single) fits(c *interlock.Commit) bool {
 	return true
 }
 
-// Commit writes, if all predicates hold; see interlock.Store. An error that came
-// after the server may have committed is an *interlock.UnknownOutcome; every
+// Commit writes, if all predicates hold; see interlock.Store. A change of an
+// instance that comes while others are being written goes together with those
+// that wait like it; a conflict, or an error, is the matter of its own commit alone.
+// A context that ends while the commit waits its turn takes it out. An error that
+// came after the server may have committed is an *interlock.UnknownOutcome; every
 // other one says that certainly nothing was written. Deadlock, serialization
 // failure and lock timeout (2 s) are tried three times.
 func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
@@ -104,7 +109,14 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 	if !s.single.fits(c) {
 		return s.shared.Commit(ctx, c)
 	}
-	err := s.Retry(ctx, func() error { return s.commitSingle(ctx, c) })
+	if c.Instance.PrevVersion > 0 {
+		return s.group.commit(ctx, c)
+	}
+	args, err := singleArgs(c)
+	if err != nil {
+		return err
+	}
+	err = s.Retry(ctx, func() error { return s.commitSingle(ctx, s.single.insert, args) })
 	if s.violated(err) == "instance_pkey" {
 		return interlock.ErrExists
 	}
@@ -119,30 +131,23 @@ func (s *Store) violated(err error) string {
 	return ""
 }
 
-func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
-	args, err := singleArgs(c)
-	if err != nil {
-		return err
-	}
-	query := s.single.insert
-	if ch := c.Instance; ch.PrevVersion > 0 {
-		query = s.single.update
-		args = append(args, ch.PrevVersion, ch.PrevState, notNil(ch.PrevDigest), notNil(ch.PrevHead))
-	}
+func (s *Store) commitSingle(ctx context.Context, query string, args []any) error {
+	return s.db.onConn(ctx, func(conn sqlstore.Conn) error { return s.sendSingle(ctx, conn, query, args) })
+}
+
+func (s *Store) sendSingle(ctx context.Context, conn sqlstore.Conn, query string, args []any) error {
 	var n int64
 	var ours bool // the key, where there is one
-	err = s.db.onConn(ctx, func(conn sqlstore.Conn) error {
-		rows, err := conn.Query(ctx, query, args...)
-		if err != nil {
-			return outcome(err)
-		}
-		defer rows.Close()
-		if rows.Next() {
-			err = rows.Scan(&n, &ours)
-		}
-		rows.Close()
-		return outcome(errors.Join(rows.Err(), err))
-	})
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return outcome(err)
+	}
+	defer rows.Close()
+	if rows.Next() {
+		err = rows.Scan(&n, &ours)
+	}
+	rows.Close()
+	err = outcome(errors.Join(rows.Err(), err))
 	switch {
 	case err != nil || n > 0:
 		return err
@@ -154,7 +159,7 @@ func (s *Store) commitSingle(ctx context.Context, c *interlock.Commit) error {
 
 func notNil(b []byte) []byte { return append([]byte{}, b...) }
 
-// singleArgs are $1 to $50.
+// singleArgs are $1 to $50 and, of a change, $51 to $54.
 func singleArgs(c *interlock.Commit) ([]any, error) {
 	args, err := sqlstore.InstanceArgs(c.Instance)
 	if err != nil {
@@ -184,5 +189,9 @@ func singleArgs(c *interlock.Commit) ([]any, error) {
 	if c.ByKey != "" {
 		key = c.ByKey
 	}
-	return append(args, outbox, key), nil
+	args = append(args, outbox, key)
+	if ch := c.Instance; ch.PrevVersion > 0 {
+		args = append(args, ch.PrevVersion, ch.PrevState, notNil(ch.PrevDigest), notNil(ch.PrevHead))
+	}
+	return args, nil
 }

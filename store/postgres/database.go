@@ -59,6 +59,7 @@ func outcome(err error) error {
 type database interface {
 	sqlstore.Database
 	onConn(ctx context.Context, fn func(sqlstore.Conn) error) error
+	size() int // how many connections there can be
 }
 
 // Write is a statement in a transaction of its own.
@@ -110,6 +111,8 @@ func (d *poolDatabase) onConn(ctx context.Context, fn func(sqlstore.Conn) error)
 	defer conn.Release()
 	return fn(poolConn{conn})
 }
+
+func (d *poolDatabase) size() int { return int(d.pool.Stat().MaxConns()) }
 
 type poolConn struct{ *pgxpool.Conn }
 
@@ -210,6 +213,14 @@ func (d *sqlDatabase) onConn(ctx context.Context, fn func(sqlstore.Conn) error) 
 	return fn(sqlstore.SQL(conn))
 }
 
+// size is a guess where the pool has no bound.
+func (d *sqlDatabase) size() int {
+	if n := d.db.Stats().MaxOpenConnections; n > 0 {
+		return n
+	}
+	return 16
+}
+
 // broken answers everything with the mistake in the store's options.
 type broken struct{ err error }
 
@@ -220,3 +231,4 @@ func (b broken) Query(context.Context, string, ...any) (sqlstore.Rows, error) {
 func (b broken) InTx(context.Context, func(sqlstore.Tx) error) error     { return b.err }
 func (b broken) Write(context.Context, func(sqlstore.Conn) error) error  { return b.err }
 func (b broken) onConn(context.Context, func(sqlstore.Conn) error) error { return b.err }
+func (b broken) size() int                                               { return 1 }

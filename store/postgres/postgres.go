@@ -5,8 +5,11 @@
 // The pool is the application's: a handler of interlock.Do writes in the
 // store's own transaction, as pgx.Tx ([New]) or *sql.Tx ([NewSQL]). Our tables
 // live in a schema of their own, "interlock". A commit of a machine that isn't
-// bound to a table is one statement, one round trip; others are one READ
-// COMMITTED transaction under the same predicates.
+// bound to a table is one statement, one round trip; steps that come while others
+// are being written share the next one, up to 256, each under its own predicates
+// and with its own answer. Others are one READ COMMITTED transaction under the
+// same predicates. Statements that are shared take at most half of the pool's
+// connections, and 4; commits that wait for a row that somebody holds, at most half.
 //
 // What was acknowledged survives a crash as far as the server's settings say:
 // synchronous_commit must be on, and a fail-over without a synchronous standby
@@ -41,6 +44,7 @@ type Store struct {
 	schema    string
 	noMigrate bool
 	single    single
+	group     group
 }
 
 var _ interlock.Store = (*Store)(nil)
@@ -122,6 +126,7 @@ func build(db database, opts []Option, err error) *Store {
 	core.WitnessIn(o.witness)
 	s := &Store{shared: core, db: db, schema: o.schema, noMigrate: o.noMigrate}
 	s.single = newSingle(o.schema, o.bindings)
+	s.group.init(s, db.size())
 	return s
 }
 

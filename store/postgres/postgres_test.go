@@ -24,14 +24,14 @@ import (
 	"github.com/interlock-go/interlock/store/postgres"
 )
 
-func migrated(t *testing.T, s *postgres.Store) *postgres.Store {
+func migrated(t testing.TB, s *postgres.Store) *postgres.Store {
 	t.Helper()
 	require.NoError(t, s.Migrate(t.Context()))
 	require.NoError(t, s.Activate(t.Context(), interlock.Revision{Machine: "m", ID: "r", States: []string{"new"}}, 0))
 	return s
 }
 
-func creation(t *testing.T, s interlock.Store, id string) *interlock.Commit {
+func creation(t testing.TB, s interlock.Store, id string) *interlock.Commit {
 	t.Helper()
 	epoch, err := s.Epoch(t.Context())
 	require.NoError(t, err)

@@ -36,12 +36,7 @@ func predicates(name string, shapes []shape, violations []violation) (tests []na
 // predicates: each violated alone gives its error and writes nothing, by Commit
 // and in a transaction; the commit itself is good.
 func (f *fixture) predicates(s shape, violations []violation) {
-	for _, machine := range []string{"doc", "loan"} {
-		require.NoError(f, f.store.Activate(f.ctx, f.revision(machine, "r2"), 0))
-		require.NoError(f, f.store.Activate(f.ctx, f.revision(machine, "r1"), 0)) // r2 is retired
-		require.NoError(f, f.store.Accept(f.ctx, f.revision(machine, "r3"), time.Millisecond))
-	}
-	time.Sleep(5 * time.Millisecond) // r3 has expired
+	f.formerRules()
 	for how, do := range map[string]func(*interlock.Commit) error{
 		"commit": func(c *interlock.Commit) error { return f.store.Commit(f.ctx, c) },
 		"apply": func(c *interlock.Commit) error {
@@ -63,6 +58,17 @@ func (f *fixture) predicates(s shape, violations []violation) {
 		require.NoError(f, do(c), how)
 		require.NotEqual(f, before, f.dump(), how)
 	}
+}
+
+// formerRules leaves r2 retired and r3 accepted until now.
+func (f *fixture) formerRules() {
+	f.Helper()
+	for _, machine := range []string{"doc", "loan"} {
+		require.NoError(f, f.store.Activate(f.ctx, f.revision(machine, "r2"), 0))
+		require.NoError(f, f.store.Activate(f.ctx, f.revision(machine, "r1"), 0)) // r2 is retired
+		require.NoError(f, f.store.Accept(f.ctx, f.revision(machine, "r3"), time.Millisecond))
+	}
+	time.Sleep(5 * time.Millisecond) // r3 has expired
 }
 
 // realign makes the key again the row's that was spoilt.

@@ -7,6 +7,10 @@
 //		})
 //	}
 //
+// A store that may write several commits as one can show the suite how to make
+// it do so, by a method CommitTogether(context.Context, []*interlock.Commit) []error
+// in the tests of its own package; without it they are made at once.
+//
 // It looks at the rows themselves through the store's own transactions, so it
 // knows the names of the tables of this project's two stores.
 package storetest
@@ -38,7 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) interlock.Store) {
 		name  string
 		tests []namedTest
 	}{
-		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"within", withinTests}, {"bound", boundTests}, {"drift", driftTests},
+		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"together", togetherTests}, {"within", withinTests}, {"bound", boundTests}, {"drift", driftTests},
 		{"read", readTests}, {"history", historyTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests}, {"api key", apiKeyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

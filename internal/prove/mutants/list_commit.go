@@ -1,7 +1,8 @@
 package main
 
-// The commit stands twice: in statements that SQLite and PostgreSQL share, and,
-// on PostgreSQL, in a single one. Each predicate is taken away from either.
+// The commit stands three times: in statements that SQLite and PostgreSQL share,
+// and, on PostgreSQL, in a single one and in one for a batch. Each predicate is
+// taken away from each.
 const (
 	sharedActors    = "internal/sqlstore/actors.go"
 	sharedCommit    = "internal/sqlstore/commit.go"
