@@ -271,6 +271,7 @@ func TestLeftAfterItWasSent(t *testing.T) {
 		// A lock on a table is waited for before lock_timeout is set.
 		held, err := direct.Begin(t.Context())
 		require.NoError(t, err)
+		defer func() { _ = held.Rollback(context.Background()) }() // or the pools would not close
 		_, err = held.Exec(t.Context(), `LOCK TABLE interlock.outbox IN ACCESS EXCLUSIVE MODE`)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -354,6 +355,7 @@ func TestBatchSeesWhatChangedSinceItBegan(t *testing.T) {
 	run := func(commits []*interlock.Commit, changes ...string) (answers []chan error) {
 		held, err := direct.Begin(ctx)
 		require.NoError(t, err)
+		defer func() { _ = held.Rollback(context.Background()) }()
 		_, err = held.Exec(ctx, `SELECT pg_advisory_xact_lock(7)`)
 		require.NoError(t, err)
 		answers, open := waiting(t, s, commits...)
