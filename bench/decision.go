@@ -57,9 +57,10 @@ func decisions(ctx context.Context, b *bench) error {
 		peer string
 		goal goal
 	}{{opaParsed, atLeast(20)}, {cedarReady, atMost(1)}, {celReady, atMost(1)}, {handWritten, atMost(12)}} {
-		b.faster("decision with reasons", find(results, oursDeny), find(results, against.peer), against.goal)
+		b.faster("decision with reasons, draft", find(results, oursDraft), find(results, against.peer), against.goal)
 		b.faster("decision with reasons, compiled", find(results, compiledReady), find(results, against.peer), against.goal)
 	}
+	b.faster("decision with reasons, for a commit", find(results, oursCommit), find(results, opaParsed), atLeast(20))
 	return nil
 }
 
@@ -124,9 +125,9 @@ func largeValues(ctx context.Context, b *bench) error {
 			}
 			ready := compiled.FromAST(parsed)
 			results, err := race(b.scale.shorter(3), []contestant{
-				{"interlock: " + path, func(n int) error {
+				{"interlock, draft: " + path, func(n int) error {
 					for range n {
-						v, err := rules.Decide(ctx, &interlock.Query{Input: in, Checks: []string{check}})
+						v, err := rules.Decide(ctx, &interlock.Query{Input: in, Checks: []string{check}, Draft: true})
 						if err != nil || len(v.Passed) != 1 {
 							return fmt.Errorf("%s: %v, %w", check, v.Failed, err)
 						}
@@ -159,7 +160,7 @@ func largeValues(ctx context.Context, b *bench) error {
 				return err
 			}
 			b.times(results)
-			b.faster(path, results[0], results[2], atLeast(1))
+			b.faster(path+", draft", results[0], results[2], atLeast(1))
 			b.faster(path+", compiled", results[1], results[2], atLeast(1))
 		}
 	}

@@ -36,7 +36,8 @@ type engine struct {
 
 // The engines that targets are set against.
 const (
-	oursDeny    = "interlock"
+	oursCommit  = "interlock, for a commit"
+	oursDraft   = "interlock, draft"
 	opaParsed   = "OPA, prepared, parsed input"
 	cedarReady  = "cedar-go, input ready"
 	celReady    = "cel-go, input ready"
@@ -126,7 +127,8 @@ func deskRules(ctx context.Context, file string, checks ...string) (interlock.Ru
 }
 
 // oursEngines are the gate's policies: by the same denials as OPA's, and by the
-// named checks that machines ask for. The input is what the gate has in hand, and
+// named checks that machines ask for; as drafts, on which no commit rests, and as
+// commits need them. The input is what the gate has in hand, and
 // is translated for the evaluator every time.
 func oursEngines(ctx context.Context) ([]engine, error) {
 	deny, err := deskRules(ctx, "deny.rego")
@@ -157,7 +159,9 @@ func oursEngines(ctx context.Context) ([]engine, error) {
 		}}
 	}
 	return []engine{
-		ours(oursDeny, deny, interlock.Query{Deny: true}),
-		ours("interlock, by named checks", checks, interlock.Query{Checks: deskChecks}),
+		ours(oursDraft, deny, interlock.Query{Deny: true, Draft: true}),
+		ours(oursCommit, deny, interlock.Query{Deny: true}),
+		ours("interlock, draft, by named checks", checks, interlock.Query{Checks: deskChecks, Draft: true}),
+		ours("interlock, for a commit, by named checks", checks, interlock.Query{Checks: deskChecks}),
 	}, nil
 }
