@@ -196,6 +196,8 @@ var collections = []struct{ name, rule string }{
 	{"lookup", "ids := {i.id | some i in input.items}\n\nx := [i.id | some i in input.items; i.id in ids]"},
 	{"union", "x := {i.id | some i in input.items} | {i.other | some i in input.items}"},
 	{"every", "x if every i in input.items { i.amount >= 0 }"},
+	{"index", "x[kind] := amounts if {\n\tkind := input.items[_].kind\n\tamounts := [a | some j; kind == input.items[j].kind; a := input.items[j].amount]\n}"},
+	{"index unify", "x[kind] := amounts if {\n\tkind = input.items[_].kind\n\tamounts := [a | input.items[j].kind = kind; a := input.items[j].amount]\n}"},
 	{"group", "x[i.kind] := amounts if {\n\tsome i in input.items\n\tamounts := [j.amount | some j in input.items; j.kind == i.kind]\n}"},
 }
 

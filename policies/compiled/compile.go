@@ -132,6 +132,7 @@ type scope struct {
 	known    constants
 	base     map[ir.Local]bool // that hold base documents, as reached from data
 	writes   map[ir.Local]int  // in the top block: statements that change the collection in a local
+	reads    reading           // in the top block: how often each local is
 	only     Value             // the one value that the rule can have, nil if there are several
 	result   ir.Local          // where it is put
 }
@@ -157,13 +158,17 @@ func (s *scope) locals(all ...ir.Local) {
 func (s *scope) topBlock(b *ir.Block) (block, error) {
 	s.known = constants{}
 	s.base = map[ir.Local]bool{ir.Data: true}
-	s.writes = map[ir.Local]int{}
+	s.writes, s.reads = map[ir.Local]int{}, reading{}
 	eachStmt(b, func(stmt ir.Stmt) {
+		s.reads.note(stmt)
 		if l, ok := changes(stmt); ok {
 			s.writes[l]++
 		}
 	})
 	s.depth, s.loop = 0, 0
+	if err := s.ordered(b); err != nil {
+		return nil, err
+	}
 	return s.block(b)
 }
 

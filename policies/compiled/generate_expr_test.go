@@ -211,6 +211,9 @@ func (g *generator) builtin(depth int) string {
 }
 
 func (g *generator) comprehension(depth int) string {
+	if len(g.vars) > 0 && g.chance(4) {
+		return g.joined()
+	}
 	scope := len(g.vars)
 	domain := g.collection(depth - 1)
 	v := g.bind()
@@ -232,7 +235,27 @@ func (g *generator) comprehension(depth int) string {
 	return fmt.Sprintf("{%s: %s | %s}", k, e, some)
 }
 
+// joined looks in rows for what a variable is.
+func (g *generator) joined() string {
+	v := g.one(g.vars...)
+	g.fresh++
+	row, rows := fmt.Sprintf("v%d", g.fresh), g.one("input.rows", "data.base.rows")
+	match := fmt.Sprintf(g.one("%s.%s == %s", "%s.%s = %s", "%s.%s.a == %s"), row, g.name(), v)
+	switch g.n(4) {
+	case 0:
+		return fmt.Sprintf("{%s.%s | some %s in %s; %s}", row, g.name(), row, rows, match)
+	case 1:
+		return fmt.Sprintf("[k | some k, %s in %s; %s]", row, rows, match)
+	case 2:
+		return fmt.Sprintf("count([1 | some %s in %s; %s; %s.%s != %s])", row, rows, match, row, g.name(), g.literal(0))
+	}
+	return fmt.Sprintf("[%s.%s | some %s in %s; %s]", row, g.name(), row, rows, match)
+}
+
 func (g *generator) collection(depth int) string {
+	if g.chance(2) {
+		return g.one("input.rows", "data.base.rows", "input.rows[_]")
+	}
 	if g.chance(6) {
 		return g.reference()
 	}
@@ -284,5 +307,30 @@ func fields(s *source) map[string]any {
 			o[name] = document(s, 3)
 		}
 	}
+	if s.chance(5) {
+		o["rows"] = rows(s)
+	}
 	return o
+}
+
+// rows are many objects with few values, in an array or an object.
+func rows(s *source) any {
+	row := func() map[string]any {
+		o := map[string]any{}
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if s.chance(8) {
+				o[name] = document(s, s.n(2))
+			}
+		}
+		return o
+	}
+	list, named := []any{}, map[string]any{}
+	for i := range s.n(40) {
+		list = append(list, row())
+		named[fmt.Sprint("r", i)] = row()
+	}
+	if s.chance(3) {
+		return named
+	}
+	return list
 }

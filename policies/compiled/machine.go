@@ -54,12 +54,14 @@ type Machine struct {
 	builder Builder
 	program *Program
 
-	frames  [][]Value // one for each depth of calls
-	deepest int       // frames in use since the machine was taken
-	depth   int
-	memos   []memo
-	args    [most]Value // of the native function that is being called
-	results set
+	frames    [][]Value // one for each depth of calls
+	deepest   int       // frames in use since the machine was taken
+	depth     int
+	memos     []memo
+	joins     []joined
+	collected []collected
+	args      [most]Value // of the native function that is being called
+	results   set
 
 	steps, maxSteps int64
 	look            int64 // the step at which to look whether there may be more
@@ -98,6 +100,11 @@ func (m *Machine) clear() {
 	m.arena.reset()
 	for i := range m.memos {
 		m.memos[i].clear()
+	}
+	clear(m.joins)
+	for i := range m.collected {
+		m.collected[i].clear()
+		m.collected[i].hits = 0
 	}
 	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil

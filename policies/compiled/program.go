@@ -22,6 +22,8 @@ type Program struct {
 	plans     []plan
 	functions []*function
 	machines  sync.Pool
+
+	joins, comprehensions int // how many there are, of those that remember something
 }
 
 type plan struct {
@@ -65,7 +67,7 @@ func Compile(policy *ir.Policy, options Options) (p *Program, err error) {
 	}
 	p = c.program
 	p.machines.New = func() any {
-		return &Machine{program: p, memos: make([]memo, len(p.functions))}
+		return &Machine{program: p, memos: make([]memo, len(p.functions)), joins: make([]joined, p.joins), collected: make([]collected, p.comprehensions)}
 	}
 	return p, nil
 }

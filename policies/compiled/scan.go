@@ -10,6 +10,7 @@ func (s *scope) scan(stmt *ir.ScanStmt, after []ir.Stmt) (step, error) {
 	if base {
 		s.base[stmt.Value] = true
 	}
+	on := s.join(stmt)
 	outer := s.loop
 	s.loop = s.depth + 1
 	body, err := s.inner(stmt.Block, true)
@@ -21,42 +22,65 @@ func (s *scope) scan(stmt *ir.ScanStmt, after []ir.Stmt) (step, error) {
 		body = append(body, func(*Machine, []Value) signal { return stopScan })
 	}
 	return func(m *Machine, f []Value) signal {
-		switch from := source.get(f).(type) {
+		from := source.get(f)
+		loop := loop{m: m, f: f, body: body, key: key, value: value}
+		switch v := from.(type) {
 		case *array:
-			for i, v := range from.items {
-				f[key], f[value] = m.arena.integer(int64(i)), v
-				if sig := m.turn(body, f); sig != next {
-					return ended(sig)
-				}
-			}
+			loop.values = v.items
 		case *object:
-			order := from.order()
-			for i := range from.list {
-				f[key], f[value] = at(from.list, order, i), at(from.values, order, i)
-				if sig := m.turn(body, f); sig != next {
-					return ended(sig)
-				}
-			}
+			loop.keys, loop.values, loop.order = v.list, v.values, v.order()
 		case *set:
-			order := from.order()
-			for i := range from.list {
-				v := at(from.list, order, i)
-				f[key], f[value] = v, v
-				if sig := m.turn(body, f); sig != next {
-					return ended(sig)
-				}
-			}
+			loop.keys, loop.values, loop.order = v.list, v.list, v.order()
+		default:
+			return next
 		}
-		return next
+		if hits, ok := on.matches(m, f, from, len(loop.values)); ok {
+			return loop.only(hits)
+		}
+		return loop.all()
 	}, nil
 }
 
+// loop is one execution of a scan.
+type loop struct {
+	m            *Machine
+	f            []Value
+	body         block
+	key, value   int // locals
+	keys, values []Value
+	order        []int32 // nil: as they stand
+}
+
+func (l *loop) all() signal {
+	for i := range l.values {
+		if sig := l.turn(i); sig != next {
+			return ended(sig)
+		}
+	}
+	return next
+}
+
+func (l *loop) only(turns []int32) signal {
+	for _, i := range turns {
+		if sig := l.turn(int(i)); sig != next {
+			return ended(sig)
+		}
+	}
+	return next
+}
+
 // turn is one turn of a loop: next if there may be another.
-func (m *Machine) turn(body block, f []Value) signal {
-	if sig := m.tick(); sig != next {
+func (l *loop) turn(i int) signal {
+	if sig := l.m.tick(); sig != next {
 		return sig
 	}
-	if sig := body.run(m, f); sig != leave {
+	l.f[l.value] = at(l.values, l.order, i)
+	if l.keys != nil {
+		l.f[l.key] = at(l.keys, l.order, i)
+	} else {
+		l.f[l.key] = l.m.arena.integer(int64(i))
+	}
+	if sig := l.body.run(l.m, l.f); sig != leave {
 		return sig
 	}
 	return next

@@ -27,6 +27,13 @@ func (s *scope) block(b *ir.Block) (block, error) {
 			i += n
 			continue
 		}
+		if comp, n, err := s.comprehension(b.Stmts[i:]); err != nil {
+			return nil, err
+		} else if n > 0 {
+			out = append(out, comp)
+			i += n
+			continue
+		}
 		compiled, err := s.stmt(b.Stmts[i], b.Stmts[i+1:])
 		if err != nil {
 			return nil, err

@@ -133,7 +133,10 @@ func equal(a, b Value) bool {
 		return b.Kind() == Null
 	case *array:
 		b, ok := b.(*array)
-		if !ok || len(a.items) != len(b.items) {
+		switch {
+		case a == b:
+			return true
+		case !ok || len(a.items) != len(b.items):
 			return false
 		}
 		for i, v := range a.items {

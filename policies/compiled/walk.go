@@ -85,3 +85,69 @@ func assigned(stmt ir.Stmt) []ir.Local {
 	}
 	return nil
 }
+
+// read are the locals whose values a statement by itself asks for.
+func read(stmt ir.Stmt) []ir.Local {
+	var out []ir.Local
+	operands := func(all ...ir.Operand) {
+		for _, o := range all {
+			if l, ok := plain(o).(ir.Local); ok {
+				out = append(out, l)
+			}
+		}
+	}
+	switch stmt := stmt.(type) {
+	case *ir.ReturnLocalStmt:
+		out = append(out, stmt.Source)
+	case *ir.CallStmt:
+		operands(stmt.Args...)
+	case *ir.CallDynamicStmt:
+		out = append(out, stmt.Args...)
+		operands(stmt.Path...)
+	case *ir.DotStmt:
+		operands(stmt.Source, stmt.Key)
+	case *ir.LenStmt:
+		operands(stmt.Source)
+	case *ir.ScanStmt:
+		out = append(out, stmt.Source)
+	case *ir.AssignVarStmt:
+		operands(stmt.Source)
+	case *ir.AssignVarOnceStmt:
+		operands(stmt.Source)
+		out = append(out, stmt.Target)
+	case *ir.EqualStmt:
+		operands(stmt.A, stmt.B)
+	case *ir.NotEqualStmt:
+		operands(stmt.A, stmt.B)
+	case *ir.IsArrayStmt:
+		operands(stmt.Source)
+	case *ir.IsObjectStmt:
+		operands(stmt.Source)
+	case *ir.IsSetStmt:
+		operands(stmt.Source)
+	case *ir.IsDefinedStmt:
+		out = append(out, stmt.Source)
+	case *ir.IsUndefinedStmt:
+		out = append(out, stmt.Source)
+	case *ir.ArrayAppendStmt:
+		operands(stmt.Value)
+		out = append(out, stmt.Array)
+	case *ir.ObjectInsertStmt:
+		operands(stmt.Key, stmt.Value)
+		out = append(out, stmt.Object)
+	case *ir.ObjectInsertOnceStmt:
+		operands(stmt.Key, stmt.Value)
+		out = append(out, stmt.Object)
+	case *ir.ObjectMergeStmt:
+		out = append(out, stmt.A, stmt.B)
+	case *ir.SetAddStmt:
+		operands(stmt.Value)
+		out = append(out, stmt.Set)
+	case *ir.WithStmt:
+		operands(stmt.Value)
+		out = append(out, stmt.Local)
+	case *ir.ResultSetAddStmt:
+		out = append(out, stmt.Value)
+	}
+	return out
+}

@@ -1,0 +1,151 @@
+package compiled
+
+import "github.com/open-policy-agent/opa/v1/ir"
+
+// A loop within a loop that looks for the elements whose field equals something
+// from outside,
+//
+//	some person in data.people
+//	person.team == team
+//
+// goes through all of them for each team. Gone through a third time, they are
+// put in a table by that field, and from then on only those that match are
+// visited. All that stands before the comparison has no effect of its own, and
+// the comparison itself is made again, so that nothing else changes.
+type join struct {
+	index int
+	path  []*namePlace // from the element to what is compared
+	other operand      // with what
+}
+
+// joined is what an evaluation knows of a join.
+type joined struct {
+	source Value
+	size   int
+	times  int
+	table  map[uint64][]int32 // turns of the loop by the hash of what is compared
+}
+
+const timesBeforeTable = 3
+
+// join finds the comparison in a loop; nil where there is none.
+func (s *scope) join(scan *ir.ScanStmt) *join {
+	if scan.Block == nil {
+		return nil
+	}
+	changing := map[ir.Local]bool{scan.Key: true, scan.Value: true}
+	eachStmt(scan.Block, func(stmt ir.Stmt) {
+		for _, l := range assigned(stmt) {
+			changing[l] = true
+		}
+	})
+	paths := map[ir.Local][]*text{scan.Value: {}}
+	for i, stmt := range scan.Block.Stmts {
+		a, b, compared := comparison(scan.Block.Stmts[i:])
+		switch stmt := stmt.(type) {
+		case *ir.AssignVarStmt:
+			source, isLocal := plain(stmt.Source).(ir.Local)
+			if path, ok := paths[source]; ok && isLocal {
+				paths[stmt.Target] = path
+			} else {
+				delete(paths, stmt.Target)
+			}
+			continue
+		case *ir.DotStmt:
+			source, isLocal := plain(stmt.Source).(ir.Local)
+			key, isText := plain(stmt.Key).(ir.StringIndex)
+			if !isLocal || !isText || s.base[source] {
+				return nil
+			}
+			if path, ok := paths[source]; ok {
+				paths[stmt.Target] = append(path[:len(path):len(path)], s.texts[key])
+			} else {
+				delete(paths, stmt.Target)
+			}
+			continue
+		}
+		if !compared {
+			return nil
+		}
+		for _, sides := range [][2]ir.Operand{{a, b}, {b, a}} {
+			of, isLocal := plain(sides[0]).(ir.Local)
+			path, ok := paths[of]
+			if with, err := s.operand(stmt, sides[1]); ok && isLocal && err == nil && !varies(sides[1], changing) {
+				return s.joinOn(path, with)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+func varies(o ir.Operand, changing map[ir.Local]bool) bool {
+	l, ok := plain(o).(ir.Local)
+	return ok && changing[l]
+}
+
+func (s *scope) joinOn(path []*text, with operand) *join {
+	j := &join{index: s.program.joins, other: with}
+	s.program.joins++
+	for _, name := range path {
+		j.path = append(j.path, &namePlace{name: name})
+	}
+	return j
+}
+
+// comparison are the sides of an equation, written = or ==.
+func comparison(stmts []ir.Stmt) (a, b ir.Operand, ok bool) {
+	switch stmt := stmts[0].(type) {
+	case *ir.EqualStmt:
+		return stmt.A, stmt.B, true
+	case *ir.CallStmt:
+		if stmt.Func != "equal" || len(stmt.Args) != 2 || len(stmts) < 2 {
+			return a, b, false
+		}
+		asked, ok := stmts[1].(*ir.NotEqualStmt)
+		if ok && plain(asked.A) == stmt.Result && plain(asked.B) == ir.Bool(false) {
+			return stmt.Args[0], stmt.Args[1], true
+		}
+	}
+	return a, b, false
+}
+
+// matches are the turns of the loop in which the comparison may hold, in order;
+// false: go through all.
+func (j *join) matches(m *Machine, f []Value, source Value, size int) ([]int32, bool) {
+	if j == nil || size <= small {
+		return nil, false
+	}
+	known := &m.joins[j.index]
+	if known.source != source || known.size != size {
+		*known = joined{source: source, size: size}
+	}
+	if known.times++; known.times < timesBeforeTable {
+		return nil, false
+	}
+	if known.table == nil {
+		known.table = j.tabulate(m, source, size)
+	}
+	with := j.other.get(f)
+	if with == nil {
+		return nil, false
+	}
+	return known.table[with.hash()], true
+}
+
+func (j *join) tabulate(m *Machine, source Value, size int) map[uint64][]int32 {
+	table := make(map[uint64][]int32, size)
+	m.work(size)
+	i := int32(0)
+	for _, v := range All(source) {
+		for _, p := range j.path {
+			v = p.in(v)
+		}
+		if v != nil {
+			h := v.hash()
+			table[h] = append(table[h], i)
+		}
+		i++
+	}
+	return table
+}
