@@ -15,7 +15,8 @@ import "github.com/open-policy-agent/opa/v1/ir"
 type join struct {
 	index int
 	path  []*namePlace // from the element to what is compared
-	other operand      // with what
+	other operand      // with what, or
+	from  []*namePlace // what is there at this path into it
 }
 
 // joined is what an evaluation knows of a join.
@@ -39,12 +40,13 @@ func (s *scope) join(scan *ir.ScanStmt) *join {
 			changing[l] = true
 		}
 	})
-	paths := map[ir.Local][]*text{scan.Value: {}}
+	paths, outside := map[ir.Local][]*text{scan.Value: {}}, map[ir.Local]reference{}
 	for i, stmt := range scan.Block.Stmts {
 		a, b, compared := comparison(scan.Block.Stmts[i:])
 		switch stmt := stmt.(type) {
 		case *ir.AssignVarStmt:
 			source, isLocal := plain(stmt.Source).(ir.Local)
+			delete(outside, stmt.Target)
 			if path, ok := paths[source]; ok && isLocal {
 				paths[stmt.Target] = path
 			} else {
@@ -57,10 +59,16 @@ func (s *scope) join(scan *ir.ScanStmt) *join {
 			if !isLocal || !isText || s.base[source] {
 				return nil
 			}
+			delete(outside, stmt.Target)
 			if path, ok := paths[source]; ok {
 				paths[stmt.Target] = append(path[:len(path):len(path)], s.texts[key])
-			} else {
-				delete(paths, stmt.Target)
+				continue
+			}
+			delete(paths, stmt.Target)
+			if ref, ok := outside[source]; ok {
+				outside[stmt.Target] = ref.field(s.texts[key])
+			} else if !changing[source] {
+				outside[stmt.Target] = reference{of: ir.Operand{Value: source}}.field(s.texts[key])
 			}
 			continue
 		}
@@ -70,8 +78,17 @@ func (s *scope) join(scan *ir.ScanStmt) *join {
 		for _, sides := range [][2]ir.Operand{{a, b}, {b, a}} {
 			of, isLocal := plain(sides[0]).(ir.Local)
 			path, ok := paths[of]
-			if with, err := s.operand(stmt, sides[1]); ok && isLocal && err == nil && !varies(sides[1], changing) {
-				return s.joinOn(path, with)
+			if !ok || !isLocal {
+				continue
+			}
+			with := reference{of: sides[1]}
+			if l, isLocal := plain(sides[1]).(ir.Local); isLocal && changing[l] {
+				if with, ok = outside[l]; !ok {
+					return nil
+				}
+			}
+			if o, err := s.operand(stmt, with.of); err == nil {
+				return s.joinOn(path, o, with.path)
 			}
 		}
 		return nil
@@ -79,18 +96,28 @@ func (s *scope) join(scan *ir.ScanStmt) *join {
 	return nil
 }
 
-func varies(o ir.Operand, changing map[ir.Local]bool) bool {
-	l, ok := plain(o).(ir.Local)
-	return ok && changing[l]
+// reference is something from outside of the loop, or what is there at a path into it.
+type reference struct {
+	of   ir.Operand
+	path []*text
 }
 
-func (s *scope) joinOn(path []*text, with operand) *join {
-	j := &join{index: s.program.joins, other: with}
+func (r reference) field(name *text) reference {
+	return reference{r.of, append(r.path[:len(r.path):len(r.path)], name)}
+}
+
+func (s *scope) joinOn(path []*text, other operand, from []*text) *join {
+	j := &join{index: s.program.joins, other: other, path: places(path), from: places(from)}
 	s.program.joins++
-	for _, name := range path {
-		j.path = append(j.path, &namePlace{name: name})
-	}
 	return j
+}
+
+func places(path []*text) []*namePlace {
+	var all []*namePlace
+	for _, name := range path {
+		all = append(all, &namePlace{name: name})
+	}
+	return all
 }
 
 // comparison are the sides of an equation, written = or ==.
@@ -127,6 +154,9 @@ func (j *join) matches(m *Machine, f []Value, source Value, size int) ([]int32, 
 		known.table = j.tabulate(m, source, size)
 	}
 	with := j.other.get(f)
+	for _, p := range j.from {
+		with = p.in(with)
+	}
 	if with == nil {
 		return nil, false
 	}

@@ -26,7 +26,8 @@ func TestJoinsFindWhatTopdownFinds(t *testing.T) {
 	for i, p := range people {
 		named[fmt.Sprint("k", i*37%90)] = p
 	}
-	input := ast.MustInterfaceToValue(map[string]any{"teams": teams, "people": people, "named": named})
+	others := append(append([]any{}, people[1:]...), people[0]) // as many, but not the same
+	input := ast.MustInterfaceToValue(map[string]any{"teams": teams, "people": people, "others": others, "named": named})
 	for _, source := range []string{
 		`x := [[t.id, [p.name | some p in input.people; p.team == t.id]] | some t in input.teams]`,
 		`x := [[t.id, [p.name | p := input.people[_]; t.id == p.team; p.name != t.lead]] | some t in input.teams]`,
@@ -38,6 +39,10 @@ func TestJoinsFindWhatTopdownFinds(t *testing.T) {
 has(t) if { some p in input.people; p.team == t.id }`,
 		`x := [[t.id, c] | some t in input.teams; c := count({p | some p in input.people; p.team == t.id})]`,
 		`x := [[i, n] | some i in numbers.range(1, 30); n := [p.name | some p in input.people; p.team == i % 7]]`,
+		`x := [[r, [p | some p; input[k][p].team == 3]] | some r in [1, 2, 3, 4, 5]; some k in ["people", "others"]]`,
+		`groups := [input.people, input.people, input.people, input.others, input.people]
+
+x := [[i, [p | g[p].team == n]] | some g in groups; some i, n in [0, 1, 2, 3, 4, 5, 6]]`,
 		`y contains p.team if some p in input.people
 
 x := [[u, t.lead] | some t in input.teams; some u in y; u == t.id]`,

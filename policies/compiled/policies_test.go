@@ -41,7 +41,6 @@ func modulesOf(t *testing.T, folder string) map[string]*ast.Module {
 // Both evaluators answer alike: every test of the policies, and every rule for
 // random input that is made of the words in the policy.
 func TestWrittenPolicies(t *testing.T) {
-	compiled.Register()
 	tests, asked := 0, 0
 	for _, folder := range written {
 		modules := modulesOf(t, folder)
