@@ -8,7 +8,7 @@ BESIDE := $(GO) run ./internal/testservice/with --
 INTERLOCK_DATA ?= $(abspath ../shared/data)
 # The race detector looks at all packages but SQLite's translation from C, which it would make six times slower than the rest together.
 RACE := -race -gcflags=modernc.org/...=-race=false
-PROVE = INTERLOCK_PROVE_REPORT="$(abspath bin/prove.jsonl)" $(BESIDE) $(GO) run ./internal/testservice/count -- $(GO) test -json -count=1 -timeout 19m
+PROVE = INTERLOCK_PROVE_REPORT="$(abspath bin/prove.jsonl)" $(BESIDE) $(GO) run ./internal/testservice/count -- $(GO) test -json -count=1 -timeout 1h
 # Proofs in which goroutines share nothing: the race detector would only make them slow.
 ALONE := model|tamper
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
