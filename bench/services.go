@@ -97,7 +97,8 @@ func newRedis() (*redis.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.PoolSize, opts.MinIdleConns = 2*poolSize, 2*poolSize // connections are made before it counts
+	// Connections are made before it counts, all at once: each may take its time.
+	opts.PoolSize, opts.MinIdleConns, opts.DialTimeout = 2*poolSize, 2*poolSize, 10*time.Second
 	return redis.NewClient(opts), nil
 }
 
