@@ -73,8 +73,11 @@ func (s sqlConn) Query(ctx context.Context, query string, args ...any) (Rows, er
 	if err != nil {
 		return nil, err
 	}
-	return sqlRows{r}, nil
+	return SQLRows(r), nil
 }
+
+// SQLRows makes Rows of those from database/sql.
+func SQLRows(r *sql.Rows) Rows { return sqlRows{r} }
 
 type sqlRows struct{ *sql.Rows }
 

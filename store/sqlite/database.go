@@ -21,7 +21,7 @@ type database struct {
 }
 
 func (s *Store) database() database {
-	return database{Conn: sqlstore.SQL(s.reader), writer: s.writer, group: &s.commits}
+	return database{Conn: s.statements, writer: s.writer, group: &s.commits}
 }
 
 // Write shares a transaction with the commits that are queued.

@@ -36,13 +36,14 @@ type shared = sqlstore.Store
 // Store is an interlock.Store on SQLite. Make it with [Open].
 type Store struct {
 	*shared
-	reader   *sql.DB
-	writer   *sql.DB // nil when read-only
-	lock     *os.File
-	folder   string // of ":memory:", removed by Close
-	commits  group
-	witness  string // "": none
-	readOnly bool
+	reader     *sql.DB
+	statements *statements // of the reader
+	writer     *sql.DB     // nil when read-only
+	lock       *os.File
+	folder     string // of ":memory:", removed by Close
+	commits    group
+	witness    string // "": none
+	readOnly   bool
 }
 
 var _ interlock.Store = (*Store)(nil)
@@ -156,7 +157,8 @@ func (s *Store) open(path string) (err error) {
 		return err
 	}
 	s.reader.SetMaxOpenConns(max(4, 2*runtime.NumCPU()))
-	s.reader.SetMaxIdleConns(max(4, runtime.NumCPU()))
+	s.reader.SetMaxIdleConns(max(4, 2*runtime.NumCPU())) // one that is closed loses its statements
+	s.statements = newStatements(s.reader)
 	return s.reader.Ping()
 }
 
