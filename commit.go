@@ -243,8 +243,20 @@ func (g *Gate) again(ctx context.Context, c *Commit, rec *Record) (found, settle
 	if !known(err) || errors.Is(err, ErrBusy) {
 		return false, false, err
 	}
+	settled = !errors.Is(err, ErrStale) || g.staysStale(ctx, c)
 	rows, err := g.cfg.Store.History(ctx, rec.Tenant, Ref{rec.Machine, rec.Instance}, rec.Seq-1, 1)
-	return len(rows) == 1 && rows[0].ID == rec.ID, true, err
+	found = len(rows) == 1 && rows[0].ID == rec.ID
+	return found, found || settled, err
+}
+
+// staysStale: versions and heads only go on, so what they refuse stays refused. A
+// revision that was retired may be put in force again, and the first try with it.
+func (g *Gate) staysStale(ctx context.Context, c *Commit) bool {
+	if c.Revision.ID == "" {
+		return true
+	}
+	revisions, err := g.cfg.Store.Revisions(ctx, c.record().Machine)
+	return err == nil && statusOf(c.Revision.ID, revisions) != "retired"
 }
 
 // look serves commits that were whole but for their COMMIT: it looks for the row

@@ -98,6 +98,21 @@ func TestUnknownOutcome(t *testing.T) {
 	require.Equal(t, 4, rows)
 }
 
+// The first try of a commit may still be on its way when its rules are retired,
+// and come through when they are put in force again: nobody may say that it didn't.
+func TestUnknownOutcomeUnderRetiredRules(t *testing.T) {
+	st := &countingStore{Store: memory(t)}
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout, c.Poll = st, 300*time.Millisecond, time.Hour })
+	newLoan(t, g, "17")
+	st.commit = func(*interlock.Commit, func() error) error {
+		st.commit = nil
+		require.NoError(t, st.Store.Activate(t.Context(), interlock.Revision{Machine: "loan", ID: "next", States: []string{"created"}}, 0))
+		return &interlock.UnknownOutcome{Err: errors.New("connection reset during COMMIT")}
+	}
+	_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
+}
+
 func TestStoreThatDoesNotAnswerIsNoYes(t *testing.T) {
 	st := &countingStore{Store: memory(t)}
 	g := newGate(t, func(c *interlock.Config) { c.Store = st })

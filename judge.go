@@ -273,10 +273,11 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	return grantedAny(b.grants, v), true
 }
 
-// draft tells whether nothing but a menu or a dry run rests on what the policy
-// says of the candidate. What shows an instance is none.
+// draft tells whether nothing but a menu rests on what the policy says of the
+// candidate. What shows something is none, and neither is a dry run: an
+// application may go by it.
 func (d *decider) draft(c candidate) bool {
-	return (d.q.op == opMenu || d.q.dryRun) && c.event != "$read"
+	return d.q.op == opMenu && c.event != "" && c.event[0] != '$'
 }
 
 func grantedAny(asked []string, v Verdict) bool {

@@ -44,8 +44,8 @@ type Query struct {
 	Target bool     // ask for `target`, too
 	Trace  bool     // fill Verdict.Trace; several times slower
 
-	// Draft says that no commit and no look at an instance rests on the verdict:
-	// it is for a menu or a dry run. A quicker evaluator may answer then.
+	// Draft says that nothing but a menu rests on the verdict: no commit, no look
+	// at an instance, no dry run. A quicker evaluator may answer then.
 	Draft bool
 }
 

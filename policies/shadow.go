@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -97,7 +98,7 @@ func onlyTopdown(c *ast.Compiler) bool {
 func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (*ast.Term, *tracer, error) {
 	now := time.Unix(0, q.Input.Now.NS).UTC()
 	twice := p.program != nil && !q.Trace
-	if twice && q.Draft && r.source.drafts.Add(1)%r.opts.shadow != 0 {
+	if twice && q.Draft && rand.Int64N(r.opts.shadow) != 0 {
 		quick, err := r.quick(m, p, q.Input, now)
 		if err != nil {
 			return nil, nil, err

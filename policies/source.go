@@ -39,7 +39,6 @@ type Source struct {
 
 	compiling atomic.Int64 // compilations whose caller has gone
 
-	drafts      atomic.Int64 // answered by the compiled rules
 	differences atomic.Int64
 }
 

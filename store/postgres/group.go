@@ -32,6 +32,7 @@ type group struct {
 	slow    int // of these, by a statement that takes long
 
 	aside chan struct{} // who waits patiently, with a connection
+	alone chan struct{} // who goes by himself after a batch, with a connection
 }
 
 const (
@@ -55,7 +56,8 @@ const (
 
 func (g *group) init(s *Store, connections int) {
 	half := max(1, connections/2)
-	g.store, g.batch, g.places, g.aside = s, batchStatement(s.schema), min(mostPlaces, half), make(chan struct{}, half)
+	g.store, g.batch, g.places = s, batchStatement(s.schema), min(mostPlaces, half)
+	g.aside, g.alone = make(chan struct{}, half), make(chan struct{}, half)
 }
 
 // pending is a commit in the queue.
@@ -116,9 +118,21 @@ func (g *group) commit(ctx context.Context, c *interlock.Commit) error {
 	}
 	err = p.err
 	if p.alone {
-		err = g.store.commitSingle(ctx, g.store.single.quick, args)
+		err = g.byItself(ctx, p)
 	}
 	return g.patiently(ctx, p, err)
+}
+
+// byItself is for who was not written with others. A statement that failed sends
+// all of them here: so many at once that connections remain for everybody else.
+func (g *group) byItself(ctx context.Context, p *pending) error {
+	select {
+	case g.alone <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-g.alone }()
+	return g.store.commitSingle(ctx, g.store.single.quick, p.args)
 }
 
 // patiently is err, unless a row was held by somebody else: then p waits for it,
@@ -312,6 +326,11 @@ func (g *group) land(batch []*pending, write func([]*pending)) {
 func (g *group) write(conn sqlstore.Conn, batch []*pending) {
 	if len(batch) == 1 {
 		p := batch[0]
+		defer func() {
+			if r := recover(); r != nil { // it must not end the process
+				p.err = &interlock.UnknownOutcome{Err: fmt.Errorf("commit: %v", r)}
+			}
+		}()
 		p.err = g.store.sendSingle(p.ctx, conn, g.store.single.quick, p.args)
 		return
 	}

@@ -1,0 +1,85 @@
+package interlock_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
+)
+
+// listening notes of what the rules are asked as a draft.
+type listening struct {
+	interlock.Policy
+	mu     sync.Mutex
+	drafts []string // events
+	all    int
+}
+
+type heardRules struct {
+	interlock.Rules
+	l *listening
+}
+
+func (l *listening) Compile(ctx context.Context, machines []*fsm.Machine) (interlock.Rules, error) {
+	r, err := l.Policy.Compile(ctx, machines)
+	return heardRules{r, l}, err
+}
+
+func (r heardRules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdict, error) {
+	r.l.mu.Lock()
+	r.l.all++
+	if q.Draft {
+		r.l.drafts = append(r.l.drafts, q.Input.Event)
+	}
+	r.l.mu.Unlock()
+	return r.Rules.Decide(ctx, q)
+}
+
+func (l *listening) taken() (drafts []string, all int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	drafts, all = l.drafts, l.all
+	l.drafts, l.all = nil, 0
+	return drafts, all
+}
+
+// Drafts are what menus show of events, and nothing else: not whether somebody may
+// see an instance or an explanation, and no dry run, which an application may go by.
+func TestOnlyMenusAreDrafts(t *testing.T) {
+	asked := loanRules()
+	asked.deny = func(*interlock.Input) []interlock.Reason { return nil } // so that all is asked of the policy
+	heard := &listening{Policy: asked}
+	g := newGate(t, func(c *interlock.Config) { c.Policy = heard })
+	newLoan(t, g, "17")
+	limit(t, g, "erin", 5000)
+	heard.taken()
+	ctx, erin, ref := t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}
+	submit := interlock.Request{Machine: "loan", ID: "17", Event: "submit", DryRun: true}
+	for name, ask := range map[string]func() error{
+		"read":    func() error { _, err := g.Get(ctx, erin, ref); return err },
+		"dry run": func() error { _, err := g.Fire(ctx, erin, submit); return err },
+		"explain": func() error { _, err := g.Explain(ctx, erin, submit, false); return err },
+		"create": func() error {
+			_, err := g.Create(ctx, erin, interlock.CreateRequest{Machine: "loan", ID: "18", Facts: map[string]any{"amount": 1}})
+			return err
+		},
+		"fire": func() error { submit.DryRun = false; _, err := g.Fire(ctx, erin, submit); return err },
+	} {
+		_ = ask()
+		drafts, all := heard.taken()
+		require.Empty(t, drafts, name)
+		require.Positive(t, all, name)
+	}
+	_, err := g.Available(ctx, erin, ref)
+	require.NoError(t, err)
+	drafts, all := heard.taken()
+	require.NotEmpty(t, drafts)
+	require.Positive(t, all)
+	require.False(t, slices.ContainsFunc(drafts, func(event string) bool { return strings.HasPrefix(event, "$") }), drafts)
+}
