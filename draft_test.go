@@ -60,21 +60,26 @@ func TestOnlyMenusAreDrafts(t *testing.T) {
 	limit(t, g, "erin", 5000)
 	heard.taken()
 	ctx, erin, ref := t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}
-	submit := interlock.Request{Machine: "loan", ID: "17", Event: "submit", DryRun: true}
-	for name, ask := range map[string]func() error{
-		"read":    func() error { _, err := g.Get(ctx, erin, ref); return err },
-		"dry run": func() error { _, err := g.Fire(ctx, erin, submit); return err },
-		"explain": func() error { _, err := g.Explain(ctx, erin, submit, false); return err },
-		"create": func() error {
+	submit := interlock.Request{Machine: "loan", ID: "17", Event: "submit"}
+	tried := submit
+	tried.DryRun = true
+	for _, c := range []struct {
+		name string
+		ask  func() error
+	}{
+		{"read", func() error { _, err := g.Get(ctx, erin, ref); return err }},
+		{"dry run", func() error { _, err := g.Fire(ctx, erin, tried); return err }},
+		{"explain", func() error { _, err := g.Explain(ctx, manager("mary"), submit, false); return err }},
+		{"create", func() error {
 			_, err := g.Create(ctx, erin, interlock.CreateRequest{Machine: "loan", ID: "18", Facts: map[string]any{"amount": 1}})
 			return err
-		},
-		"fire": func() error { submit.DryRun = false; _, err := g.Fire(ctx, erin, submit); return err },
+		}},
+		{"fire", func() error { _, err := g.Fire(ctx, erin, submit); return err }},
 	} {
-		_ = ask()
+		err := c.ask()
 		drafts, all := heard.taken()
-		require.Empty(t, drafts, name)
-		require.Positive(t, all, name)
+		require.Empty(t, drafts, "%s: %v", c.name, err)
+		require.Positive(t, all, "%s: %v", c.name, err)
 	}
 	_, err := g.Available(ctx, erin, ref)
 	require.NoError(t, err)
