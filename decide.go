@@ -44,6 +44,13 @@ type decider struct {
 	steps []Step
 	trace []string
 	clock time.Time
+
+	// What is the same for all that is asked of the policy.
+	instance   InputInstance
+	attributes map[string]any
+	now        InputTime
+	remembered *Memo
+	of         *Instance // that remembered goes with
 }
 
 func (d *decider) decide(ctx context.Context) ruling {

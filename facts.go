@@ -19,6 +19,7 @@ type facts struct {
 	epoch   string
 	inst    *Instance // nil: there is none. With bound fact columns laid over its facts
 	stored  *Instance // as stored: what digests and the next version are made from
+	memo    *Memo     // of stored; may be nil
 	bound   *BoundRow
 	isBound bool
 	actors  map[string]ActorRecord // those that exist
@@ -55,11 +56,14 @@ func (f *facts) like(o *facts) bool {
 
 type strongKey struct{}
 
-// Strong returns a context whose reads and menus rest on the store alone, whatever
-// a cache keeps: who has just been granted a role sees it, who has lost one
-// doesn't. Commits need none of it: they never rest on a cache. Over HTTP,
-// Cache-Control: no-cache asks for the same.
+// Strong returns a context whose reads, menus and dry runs rest on the store
+// alone, whatever a cache keeps, and on all that decides on a commit (see
+// [Query.Draft]): who has just been granted a role sees it, who has lost one
+// doesn't, and an application may go by the answer. Commits need none of it. Over
+// HTTP, Cache-Control: no-cache asks for the same.
 func Strong(ctx context.Context) context.Context { return context.WithValue(ctx, strongKey{}, true) }
+
+func strong(ctx context.Context) bool { return ctx.Value(strongKey{}) != nil }
 
 // facts reads what the question is about: from the cache unless fresh, else
 // from the store in one query.
@@ -72,7 +76,7 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	if no := g.retired(m); no != nil {
 		return nil, no
 	}
-	fresh = fresh || ctx.Value(strongKey{}) != nil
+	fresh = fresh || strong(ctx)
 	if !fresh && g.cfg.Cache != nil {
 		if f := g.fromCache(ctx, q, snap, m); f != nil {
 			return f, nil
@@ -119,7 +123,7 @@ func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine
 }
 
 func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
-	f := &facts{snap: snap, m: m, epoch: s.Epoch, stored: s.Instance, bound: s.Bound, isBound: s.IsBound, read: time.Now()}
+	f := &facts{snap: snap, m: m, epoch: s.Epoch, stored: s.Instance, memo: s.Memo, bound: s.Bound, isBound: s.IsBound, read: time.Now()}
 	f.actors = make(map[string]ActorRecord, len(s.Actors))
 	for _, a := range s.Actors {
 		f.actors[a.ID] = a

@@ -62,7 +62,7 @@ func (fs *flights) load(ctx context.Context, key string, limit time.Duration, lo
 	}
 	select {
 	case <-f.done:
-		return f.facts.clone(), f.began, shared, f.err
+		return f.facts.Clone(), f.began, shared, f.err
 	case <-ctx.Done():
 		return Facts{}, f.began, shared, context.Cause(ctx)
 	}
@@ -149,8 +149,8 @@ func flightKey(tenant string, ref Ref, actors []string) string {
 	return string(b)
 }
 
-// clone shares nothing with f that a caller could change.
-func (f Facts) clone() Facts {
+// Clone shares nothing with f that a caller could change.
+func (f Facts) Clone() Facts {
 	if f.Instance != nil {
 		i := *f.Instance
 		i.Facts, i.Head = copyMap(i.Facts), slices.Clone(i.Head)

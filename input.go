@@ -5,14 +5,8 @@ import "time"
 // misfit says which stored value doesn't fit its declaration. A policy never
 // sees one: values of unlike types compare without an error.
 func (d *decider) misfit() *Reason {
-	if s := d.f.m.FactsSchema(); s != nil {
-		facts := d.f.inst.Facts
-		if facts == nil {
-			facts = map[string]any{}
-		}
-		if wrong := s.Check(facts); len(wrong) > 0 {
-			return &Reason{Code: "facts_unfit", Message: "A fact of the instance doesn't fit its declaration", Params: map[string]any{"pointer": wrong[0].Pointer}}
-		}
+	if why := d.factsMisfit(); why != nil {
+		return why
 	}
 	if s := d.f.m.AttrsSchema(); s != nil {
 		if wrong := s.Check(d.attrs()); len(wrong) > 0 {
@@ -22,58 +16,103 @@ func (d *decider) misfit() *Reason {
 	return nil
 }
 
+// factsMisfit is found once for a row, however often it is decided on.
+func (d *decider) factsMisfit() *Reason {
+	s := d.f.m.FactsSchema()
+	if s == nil {
+		return nil
+	}
+	memo := d.memo()
+	if known, ok := memo.Load(s); ok {
+		why, _ := known.(*Reason)
+		return why
+	}
+	facts := d.f.inst.Facts
+	if facts == nil {
+		facts = map[string]any{}
+	}
+	var why *Reason
+	if wrong := s.Check(facts); len(wrong) > 0 {
+		why = &Reason{Code: "facts_unfit", Message: "A fact of the instance doesn't fit its declaration", Params: map[string]any{"pointer": wrong[0].Pointer}}
+	}
+	memo.Store(s, why)
+	return why
+}
+
+// memo goes with the instance that is decided on: the store's, where it is the
+// row as it was read, else one of this decision's own.
+func (d *decider) memo() *Memo {
+	if d.remembered == nil || d.of != d.f.inst {
+		d.remembered, d.of = d.f.memo, d.f.inst
+		if d.remembered == nil || d.f.inst != d.f.stored {
+			d.remembered = new(Memo)
+		}
+	}
+	return d.remembered
+}
+
 // attrs are the actor's stored attributes that the machine declares.
 func (d *decider) attrs() map[string]any {
-	out := map[string]any{}
+	if d.attributes != nil {
+		return d.attributes
+	}
+	d.attributes = map[string]any{}
 	s := d.f.m.AttrsSchema()
 	if s == nil || d.q.actor.Kind == System {
-		return out
+		return d.attributes
 	}
 	rec := d.f.actor(d.q.actor.Tenant, d.q.actor.ID)
 	for _, p := range s.Properties() {
 		if v, ok := rec.Attrs[p]; ok {
-			out[p] = v
+			d.attributes[p] = v
 		}
 	}
-	return out
+	return d.attributes
 }
 
-// policyInput is complete: every declared state and event is a key.
 func (d *decider) policyInput(c candidate, person string) *Input {
-	q, m, inst := d.q, d.f.m, d.f.inst
+	q, m := d.q, d.f.m
+	if d.now.RFC3339 == "" {
+		d.now = InputTime{RFC3339: q.now.Format(time.RFC3339Nano), NS: q.now.UnixNano()}
+	}
 	in := &Input{Machine: m.Name(), Event: c.event, Form: q.form, Note: q.note,
 		Transition: InputTransition{From: c.from, To: c.to, Override: c.override, Metadata: c.meta},
-		Now:        InputTime{RFC3339: q.now.Format(time.RFC3339Nano), NS: q.now.UnixNano()},
+		Now:        d.now,
 		Request:    InputRequest{ID: q.id},
 		Actor: InputActor{ID: q.actor.ID, Person: person, Kind: q.actor.Kind, Roles: d.roles, Attrs: d.attrs(),
 			Claims: q.actor.Claims},
-		Instance: InputInstance{ID: inst.ID, Tenant: inst.Tenant, State: inst.State, Version: inst.Version, Facts: inst.Facts,
-			CreatedBy: inst.CreatedBy, CreatedAt: inst.CreatedAt, Since: inst.Since, Actors: orEmpty(inst.Actors),
-			Entered: map[string][]string{}, Did: map[string][]string{}, Last: map[string]InputLast{}},
+		Instance: d.inputInstance(),
 	}
 	if q.behalf != nil {
 		in.Actor.OnBehalfOf = q.behalf.ID
 	}
-	if in.Instance.Facts == nil {
-		in.Instance.Facts = map[string]any{}
-	}
-	for _, s := range m.States() {
-		in.Instance.Entered[s.Name] = orEmpty(inst.Entered[s.Name])
-	}
-	for _, e := range m.Events() {
-		in.Instance.Did[e.Name] = orEmpty(inst.Did[e.Name])
-		last := InputLast{}
-		if l, ok := inst.Last[e.Name]; ok {
-			last = InputLast{Person: l.Person, At: l.At.UTC().Format(time.RFC3339Nano), Count: l.Count}
-		}
-		in.Instance.Last[e.Name] = last
-	}
 	return in
 }
 
-func orEmpty(l []string) []string {
-	if l == nil {
-		return []string{}
+// inputInstance is the same for everything that is asked in one decision.
+func (d *decider) inputInstance() InputInstance {
+	inst, memo := d.f.inst, d.memo()
+	if d.instance.Memo == memo {
+		return d.instance
 	}
-	return l
+	in := InputInstance{ID: inst.ID, Tenant: inst.Tenant, State: inst.State, Version: inst.Version, Facts: inst.Facts,
+		CreatedBy: inst.CreatedBy, CreatedAt: inst.CreatedAt, Since: inst.Since, Actors: inst.Actors,
+		Entered: inst.Entered, Did: inst.Did, Last: make(map[string]InputLast, len(inst.Last)), Memo: memo}
+	if in.Facts == nil {
+		in.Facts = map[string]any{}
+	}
+	if in.Actors == nil {
+		in.Actors = []string{}
+	}
+	if in.Entered == nil {
+		in.Entered = map[string][]string{}
+	}
+	if in.Did == nil {
+		in.Did = map[string][]string{}
+	}
+	for e, l := range inst.Last {
+		in.Last[e] = InputLast{Person: l.Person, At: l.At.UTC().Format(time.RFC3339Nano), Count: l.Count}
+	}
+	d.instance = in
+	return in
 }

@@ -60,15 +60,25 @@ func (j *judgement) deny(why Reason) {
 
 func (d *decider) edge(event *fsm.Event, e *fsm.Edge, target bool) candidate {
 	m := d.f.m
-	meta := map[string]any{}
-	maps.Copy(meta, event.Meta)
-	maps.Copy(meta, e.Meta)
+	meta := map[string]any(event.Meta)
+	switch {
+	case len(meta) == 0 && len(e.Meta) == 0:
+		meta = noMeta
+	case len(meta) == 0:
+		meta = e.Meta
+	case len(e.Meta) > 0:
+		meta = maps.Clone(meta)
+		maps.Copy(meta, e.Meta)
+	}
 	return candidate{event: event.Name, from: m.State(e.From).Name, to: m.State(e.To).Name, stay: e.Stay,
 		override: e.Override, requires: e.Requires, checks: e.Checks, meta: meta, target: target}
 }
 
+// noMeta is nobody's to write to, as all metadata.
+var noMeta = map[string]any{}
+
 func (d *decider) access(event string, a fsm.Access, state string) candidate {
-	return candidate{event: event, from: state, to: state, requires: a.Requires, checks: a.Checks, meta: map[string]any{}}
+	return candidate{event: event, from: state, to: state, requires: a.Requires, checks: a.Checks, meta: noMeta}
 }
 
 // judge is the only place where a yes is made: one of `requires` holds, and
@@ -244,7 +254,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	ctx, cancel := context.WithTimeout(ctx, d.g.cfg.PolicyTimeout)
 	defer cancel()
 	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
-		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(c)})
+		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(ctx, c)})
 	d.trace = append(d.trace, v.Trace...)
 	if open {
 		return d.openVerdict(j, c, b, v, err), true
@@ -273,11 +283,14 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	return grantedAny(b.grants, v), true
 }
 
-// draft tells whether nothing but a menu rests on what the policy says of the
-// candidate. What shows something is none, and neither is a dry run: an
-// application may go by it.
-func (d *decider) draft(c candidate) bool {
-	return d.q.op == opMenu && c.event != "" && c.event[0] != '$'
+// draft tells whether nothing but a menu or a dry run rests on what the policy
+// says of the candidate. What shows something is none; neither is what was asked
+// for strongly, since somebody goes by it.
+func (d *decider) draft(ctx context.Context, c candidate) bool {
+	if d.q.op != opMenu && !(d.q.op == opFire && d.q.dryRun) || strong(ctx) {
+		return false
+	}
+	return c.event != "" && c.event[0] != '$'
 }
 
 func grantedAny(asked []string, v Verdict) bool {

@@ -2,6 +2,7 @@ package interlock
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/interlock-go/interlock/fsm"
@@ -44,8 +45,9 @@ type Query struct {
 	Target bool     // ask for `target`, too
 	Trace  bool     // fill Verdict.Trace; several times slower
 
-	// Draft says that nothing but a menu rests on the verdict: no commit, no look
-	// at an instance, no dry run. A quicker evaluator may answer then.
+	// Draft says that nothing but a menu or a dry run rests on the verdict: no
+	// commit, no look at an instance, nothing that was asked for with [Strong]. A
+	// quicker evaluator may answer then.
 	Draft bool
 }
 
@@ -83,9 +85,10 @@ type InputTransition struct {
 	Metadata map[string]any `json:"metadata"` // the edge's over the event's; never nil
 }
 
-// InputInstance is the instance before the event. Every declared state is a key
-// of Entered, every declared event one of Did and Last. All who are named in it
-// are persons, not accounts.
+// InputInstance is the instance before the event. To a rule every declared state
+// is a key of Entered, and every declared event one of Did and Last; here keys
+// for whom there is nobody and nothing may be left out, the maps may not be nil.
+// All who are named in it are persons, not accounts.
 type InputInstance struct {
 	ID        string               `json:"id"`
 	Tenant    string               `json:"tenant"`
@@ -99,6 +102,43 @@ type InputInstance struct {
 	Did       map[string][]string  `json:"did"`     // who ever did each event; never cleared
 	Actors    []string             `json:"actors"`  // who ever did anything
 	Last      map[string]InputLast `json:"last"`
+
+	// Memo is where rules keep this instance in the form that they read it in, for
+	// all decisions on it. Nothing of the instance may change then. Nil: nothing is kept.
+	Memo *Memo `json:"-"`
+}
+
+// Memo keeps what rules make of a part of their input, by the rules that made it:
+// not for long, and never more than a few. The zero Memo is ready. It is safe for
+// concurrent use.
+type Memo struct {
+	made atomic.Pointer[[]memoized] // copied when it changes
+}
+
+type memoized struct{ owner, value any }
+
+const mostMemoized = 6 // what is made for the rules in force, and for those before
+
+// Load returns what was stored for the owner.
+func (m *Memo) Load(owner any) (any, bool) {
+	if all := m.made.Load(); all != nil {
+		for _, one := range *all {
+			if one.owner == owner {
+				return one.value, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// Store keeps the value for the owner, and may forget what was stored before. The
+// owner is comparable.
+func (m *Memo) Store(owner, value any) {
+	next := []memoized{{owner, value}}
+	if all := m.made.Load(); all != nil {
+		next = append(next, (*all)[:min(len(*all), mostMemoized-1)]...)
+	}
+	m.made.Store(&next) // of two at once one is forgotten, and made again
 }
 
 // InputLast is the newest occurrence of an event; At is "" and Count 0 when there was none.

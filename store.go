@@ -91,6 +91,10 @@ type Facts struct {
 	Bound    *BoundRow     // the application's row; nil when the machine isn't bound, or there is no row
 	IsBound  bool          // the machine is bound to a table
 	Actors   []ActorRecord // those that exist, sorted by id
+
+	// Memo goes with Instance: a store that gives the same row again, unchanged,
+	// may give the same Memo with it. Nil: it keeps none.
+	Memo *Memo
 }
 
 // BoundRow is what the gate reads of a row in the application's own table.

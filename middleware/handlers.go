@@ -74,7 +74,8 @@ func (il *Interlock) Check(event string) gin.HandlerFunc {
 	return il.handler(spec{kind: checks, event: event}, func(c *gin.Context, g *Group, actor interlock.Actor) {
 		ref, err := il.ref(c, g)
 		if err == nil {
-			_, err = il.gate.Fire(c.Request.Context(), actor, interlock.Request{
+			// The next handlers go by it.
+			_, err = il.gate.Fire(interlock.Strong(c.Request.Context()), actor, interlock.Request{
 				Machine: ref.Machine, ID: ref.ID, Event: event, DryRun: true, RequestID: traceID(c),
 			})
 		}

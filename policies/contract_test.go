@@ -186,14 +186,14 @@ func TestDecideRefusesWhatItCannotKnow(t *testing.T) {
 		change func(*interlock.Query)
 		want   string
 	}{
-		"no input":        {func(q *interlock.Query) { q.Input = nil }, "needs an input"},
-		"unknown machine": {func(q *interlock.Query) { q.Input.Machine = "other" }, "no rules were compiled"},
-		"unknown check":   {func(q *interlock.Query) { q.Checks = []string{"ok", "missing"} }, `no rule "missing"`},
-		"unknown grant":   {func(q *interlock.Query) { q.Grants = []string{"missing"} }, `no rule "missing"`},
-		"state left out":  {func(q *interlock.Query) { delete(q.Input.Instance.Entered, "b") }, `instance.entered lacks "b"`},
-		"event left out":  {func(q *interlock.Query) { delete(q.Input.Instance.Did, "go") }, `instance.did lacks "go"`},
-		"last left out":   {func(q *interlock.Query) { delete(q.Input.Instance.Last, "go") }, `instance.last lacks "go"`},
-		"long string":     {func(q *interlock.Query) { q.Input.Note = strings.Repeat("x", maxStringBytes+1) }, "at most 4096 go"},
+		"no input":         {func(q *interlock.Query) { q.Input = nil }, "needs an input"},
+		"unknown machine":  {func(q *interlock.Query) { q.Input.Machine = "other" }, "no rules were compiled"},
+		"unknown check":    {func(q *interlock.Query) { q.Checks = []string{"ok", "missing"} }, `no rule "missing"`},
+		"unknown grant":    {func(q *interlock.Query) { q.Grants = []string{"missing"} }, `no rule "missing"`},
+		"entered left out": {func(q *interlock.Query) { q.Input.Instance.Entered = nil }, "instance.entered is missing"},
+		"did left out":     {func(q *interlock.Query) { q.Input.Instance.Did = nil }, "instance.did is missing"},
+		"last left out":    {func(q *interlock.Query) { q.Input.Instance.Last = nil }, "instance.last is missing"},
+		"long string":      {func(q *interlock.Query) { q.Input.Note = strings.Repeat("x", maxStringBytes+1) }, "at most 4096 go"},
 		"long string inside": {func(q *interlock.Query) {
 			q.Input.Form = map[string]any{"a": []any{strings.Repeat("x", maxStringBytes+1)}}
 		}, "at most 4096 go"},

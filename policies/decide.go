@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 var (
@@ -54,24 +55,28 @@ func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query)
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
-	result, trace, err := r.answer(ctx, m, prepared, q)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	v, err := m.verdict(q, result)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	v.Trace = trace.lines()
-	return v, nil
+	return r.answer(ctx, m, prepared, q)
 }
 
-// evaluation is one way to an answer.
-type evaluation func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error)
+// asking is one way to an answer.
+type asking func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error)
+
+// evaluation is one way to a verdict.
+type evaluation func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error)
 
 type outcome struct {
-	value *ast.Term
-	err   error
+	verdict interlock.Verdict
+	err     error
+}
+
+// guarded makes an error of a panic.
+func guarded(ctx context.Context, cancel topdown.Cancel, run evaluation) (v interlock.Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = interlock.Verdict{}, fmt.Errorf("the evaluation panicked: %v", p)
+		}
+	}()
+	return run(ctx, cancel)
 }
 
 // Of an evaluation that is shared by its goroutine and the one that waits.
@@ -81,21 +86,34 @@ const (
 	abandoned
 )
 
-// evaluate runs in a goroutine of its own: cancellation is cooperative, and a
-// single built-in may run on for seconds. The caller waits no longer than the
-// deadline and the wall behind it; who still runs then is counted until it ends.
-func (r *Rules) evaluate(ctx context.Context, run evaluation) (*ast.Term, error) {
+// begin tells how long an evaluation that begins now may take.
+func (r *Rules) begin(ctx context.Context) (time.Duration, error) {
 	if err := r.source.Ready(ctx); err != nil {
-		return nil, err
+		return 0, err
 	}
 	timeout := r.opts.timeout
 	if deadline, ok := ctx.Deadline(); timeout == 0 && ok {
 		timeout = time.Until(deadline)
 	}
-	ctx, stop := context.WithTimeout(ctx, cmp.Or(timeout, DefaultTimeout))
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return cmp.Or(timeout, DefaultTimeout), nil
+}
+
+// evaluate runs in a goroutine of its own: cancellation is cooperative, and a
+// single built-in may run on for seconds. The caller waits no longer than the
+// deadline and the wall behind it; who still runs then is counted until it ends.
+func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict, error) {
+	none := interlock.Verdict{}
+	timeout, err := r.begin(ctx)
+	if err != nil {
+		return none, err
+	}
+	ctx, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+		return none, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
 	}
 	cancel := topdown.NewCancel()
 	done := make(chan outcome, 1)
@@ -103,22 +121,19 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (*ast.Term, error)
 	go func() {
 		out := outcome{err: errors.New("the evaluation ended without an answer")}
 		defer func() {
-			if p := recover(); p != nil {
-				out = outcome{err: fmt.Errorf("the evaluation panicked: %v", p)}
-			}
 			done <- out
 			if !state.CompareAndSwap(running, ended) {
 				r.source.leaked.Add(-1)
 			}
 		}()
-		out.value, out.err = run(ctx, cancel)
+		out.verdict, out.err = guarded(ctx, cancel, run)
 	}()
 	select {
 	case out := <-done:
 		if out.err != nil && (topdown.IsCancel(out.err) || ctx.Err() != nil) {
-			return nil, fmt.Errorf("%w: %w", ErrTimeout, out.err)
+			return none, fmt.Errorf("%w: %w", ErrTimeout, out.err)
 		}
-		return out.value, out.err
+		return out.verdict, out.err
 	case <-ctx.Done():
 	}
 	cancel.Cancel()
@@ -126,20 +141,24 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (*ast.Term, error)
 	defer wall.Stop()
 	select {
 	case <-done:
-		return nil, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+		return none, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
 	case <-wall.C:
 	}
 	r.source.leaked.Add(1)
 	if !state.CompareAndSwap(running, abandoned) {
 		r.source.leaked.Add(-1) // it ended just now
 	}
-	return nil, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
+	return none, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
 }
 
 // topdown is OPA's usual evaluation.
-func (r *Rules) topdown(m *machineRules, q *query, input *ast.Term, now time.Time, trace *tracer) evaluation {
-	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
-		return r.ask(ctx, r.engine(m, q, input, now, cancel, trace))
+func (r *Rules) topdown(m *machineRules, q *query, input *ast.Term, now time.Time, trace *tracer) asking {
+	return func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
+		value, err := r.ask(ctx, r.engine(m, q, input, now, cancel, trace))
+		if err != nil {
+			return nil, err
+		}
+		return compiled.FromAST(value.Value), nil
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 // encoder builds a machine's input as the engine's own values, without a trip
 // through JSON: numbers stay exact. What is fixed is made once.
 type encoder struct {
-	states, events []string
-	shapes         map[string]*shape // of the objects with fixed names
+	states, did, last names             // whose keys instances have
+	shapes            map[string]*shape // of the objects with fixed names
 
 	// kinds are the declared scalar types of facts, attributes and form fields. The
 	// gate has checked them against their schemas; here it is made sure of, since
@@ -25,14 +25,33 @@ type encoder struct {
 	kinds map[string]map[string]string
 }
 
-func newEncoder(m *fsm.Machine) *encoder {
+// names are those of one object, with the place of each.
+type names struct {
+	list []string
+	at   map[string]int
+	size int // of an object of which nothing but the names is known, as build counts
+}
+
+func newNames(list []string) names {
+	n := names{list: list, at: make(map[string]int, len(list))}
+	for i, name := range list {
+		n.at[name] = i
+		n.size += len(name) + perValue
+	}
+	return n
+}
+
+// newEncoder is told which names the rules read of the objects by state and event.
+func newEncoder(m *fsm.Machine, read func(object string, declared []string) []string) *encoder {
 	e := &encoder{shapes: map[string]*shape{}}
+	var states, events []string
 	for _, s := range m.States() {
-		e.states = append(e.states, s.Name)
+		states = append(states, s.Name)
 	}
 	for _, ev := range m.Events() {
-		e.events = append(e.events, ev.Name)
+		events = append(events, ev.Name)
 	}
+	e.states, e.did, e.last = newNames(read("entered", states)), newNames(read("did", events)), newNames(read("last", events))
 	for name, fields := range map[string]string{
 		"":           "machine event transition instance actor input note now request",
 		"transition": "from to override metadata",
@@ -44,7 +63,7 @@ func newEncoder(m *fsm.Machine) *encoder {
 	} {
 		e.shapes[name] = newShape(strings.Fields(fields))
 	}
-	e.shapes["states"], e.shapes["events"] = newShape(e.states), newShape(e.events)
+	e.shapes["instance.entered"], e.shapes["instance.did"], e.shapes["instance.last"] = newShape(e.states.list), newShape(e.did.list), newShape(e.last.list)
 	in := inputSchema(m)
 	e.kinds = map[string]map[string]string{
 		"instance.facts": scalars(in, "instance", "facts"),
@@ -80,9 +99,15 @@ type build[V any] struct {
 	err   error
 }
 
-func encode[V any](e *encoder, values maker[V], in *interlock.Input) (V, error) {
+func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err error) {
+	var none V
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = none, fmt.Errorf("input: making it panicked: %v", p)
+		}
+	}()
 	b := &build[V]{encoder: e, maker: values, limit: maxInputBytes}
-	out := b.object("",
+	out = b.object("",
 		b.text("machine", in.Machine),
 		b.text("event", in.Event),
 		b.object("transition",
@@ -91,7 +116,7 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (V, error) 
 			b.truth(in.Transition.Override),
 			b.members("transition.metadata", in.Transition.Metadata, 1),
 		),
-		b.instance(&in.Instance),
+		b.remembered(&in.Instance),
 		b.object("actor",
 			b.text("actor.id", in.Actor.ID),
 			b.text("actor.person", in.Actor.Person),
@@ -107,16 +132,45 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (V, error) 
 		b.object("request", b.text("request.id", in.Request.ID)),
 	)
 	if b.err != nil {
-		var none V
 		return none, fmt.Errorf("input: %w", b.err)
 	}
 	return out, nil
 }
 
+// encoded is an instance as it is remembered.
+type encoded[V any] struct {
+	value V
+	bytes int
+	err   error
+}
+
+// remembered is the instance, made once for all decisions on it where it has
+// somewhere to be kept.
+func (b *build[V]) remembered(in *interlock.InputInstance) V {
+	if in.Memo == nil {
+		return b.instance(in)
+	}
+	owner := b.owner(b.encoder)
+	var one encoded[V]
+	if kept, ok := in.Memo.Load(owner); ok {
+		one, _ = kept.(encoded[V])
+	} else {
+		alone := &build[V]{encoder: b.encoder, maker: b.lasting(), limit: b.limit}
+		one = encoded[V]{value: alone.instance(in)}
+		one.bytes, one.err = alone.bytes, alone.err
+		in.Memo.Store(owner, one)
+	}
+	if b.err == nil {
+		b.err = one.err
+	}
+	b.add("instance", one.bytes)
+	return one.value
+}
+
 func (b *build[V]) instance(in *interlock.InputInstance) V {
 	history := &build[V]{encoder: b.encoder, maker: b.maker, limit: maxHistoryBytes}
-	entered := history.people("instance.entered", "states", b.states, in.Entered)
-	did := history.people("instance.did", "events", b.events, in.Did)
+	entered := history.people("instance.entered", &b.states, in.Entered)
+	did := history.people("instance.did", &b.did, in.Did)
 	actors := history.texts("instance.actors", in.Actors)
 	if b.err == nil {
 		b.err = history.err
@@ -133,7 +187,7 @@ func (b *build[V]) instance(in *interlock.InputInstance) V {
 		entered,
 		did,
 		actors,
-		b.last(in.Last),
+		b.lasts(in.Last),
 	)
 }
 
@@ -146,39 +200,47 @@ func (b *build[V]) object(name string, values ...V) V {
 	return b.shaped(s, values)
 }
 
-// people demands every declared key: a rule that asks who was there must never
-// find nothing only because somebody left it out.
-func (b *build[V]) people(at, name string, keys []string, in map[string][]string) V {
-	values := make([]V, len(keys))
-	for i, k := range keys {
-		list, ok := in[k]
-		if !ok {
-			b.fail(at, "lacks %q", k)
-		}
-		values[i] = b.texts(at, list)
+// people are those of every declared key, nobody where the instance names none.
+// An instance without the object is refused: a rule that asks who was there must
+// never find nothing only because it was left out.
+func (b *build[V]) people(at string, keys *names, in map[string][]string) V {
+	if in == nil {
+		return b.fail(at, "is missing")
 	}
-	return b.object(name, values...)
+	b.add(at, keys.size)
+	nobody := b.list(nil)
+	values := make([]V, len(keys.list))
+	for i := range values {
+		values[i] = nobody
+	}
+	for k, list := range in {
+		if i, ok := keys.at[k]; ok {
+			values[i] = b.texts(at, list)
+		}
+	}
+	return b.shaped(b.shapes[at], values)
 }
 
-func (b *build[V]) last(in map[string]interlock.InputLast) V {
-	values := make([]V, len(b.events))
-	never, made := b.null(), false // one value will do for all events that never happened
-	for i, k := range b.events {
-		l, ok := in[k]
-		switch {
-		case !ok:
-			b.fail("instance.last", "lacks %q", k)
-		case made && l == (interlock.InputLast{}):
-			b.count("", len("personatcount")+4*3)
-			values[i] = never
-			continue
-		}
-		values[i] = b.object("last", b.text("instance.last", l.Person), b.text("instance.last", l.At), b.int(l.Count))
-		if l == (interlock.InputLast{}) {
-			never, made = values[i], true
+func (b *build[V]) lasts(in map[string]interlock.InputLast) V {
+	const at = "instance.last"
+	if in == nil {
+		return b.fail(at, "is missing")
+	}
+	b.add(at, b.last.size+len(b.last.list)*len("personatcount"))
+	one := func(l interlock.InputLast) V {
+		return b.shaped(b.shapes["last"], []V{b.text(at, l.Person), b.text(at, l.At), b.int(l.Count)})
+	}
+	values := make([]V, len(b.last.list))
+	never := one(interlock.InputLast{}) // one value will do for all events that never happened
+	for i := range values {
+		values[i] = never
+	}
+	for k, l := range in {
+		if i, ok := b.last.at[k]; ok && l != (interlock.InputLast{}) {
+			values[i] = one(l)
 		}
 	}
-	return b.object("events", values...)
+	return b.shaped(b.shapes[at], values)
 }
 
 func (b *build[V]) fail(at, format string, args ...any) V {
@@ -188,8 +250,12 @@ func (b *build[V]) fail(at, format string, args ...any) V {
 	return b.null()
 }
 
-func (b *build[V]) count(at string, n int) {
-	if b.bytes += n + 3; b.bytes > b.limit && b.err == nil { // quotes and a comma
+const perValue = 3 // bytes besides its own: quotes and a comma
+
+func (b *build[V]) count(at string, n int) { b.add(at, n+perValue) }
+
+func (b *build[V]) add(at string, n int) {
+	if b.bytes += n; b.bytes > b.limit && b.err == nil {
 		b.err = fmt.Errorf("is larger than %d KiB%s", b.limit>>10, where(at))
 	}
 }

@@ -83,8 +83,9 @@ func newMachineRules(c *compilation) *machineRules {
 	m := &machineRules{
 		name: c.m.Name(), slug: c.m.Slug(), compiler: c.compiler,
 		titles: map[string]string{}, params: map[string]bool{}, reads: map[string]reads{},
-		queries: map[string]*query{}, encoder: newEncoder(c.m), topdownOnly: onlyTopdown(c.compiler),
+		queries: map[string]*query{}, topdownOnly: onlyTopdown(c.compiler),
 	}
+	m.encoder = newEncoder(c.m, historyRead(c.compiler))
 	for name, g := range c.named {
 		switch name {
 		case "deny":
@@ -142,6 +143,69 @@ func readsOf(c *ast.Compiler, slug, name string) reads {
 		visit(r)
 	}
 	return out
+}
+
+// manyNames is from how many states or events on instances tell a rule only of
+// those that some rule names.
+const manyNames = 32
+
+// historyRead tells which keys of input.instance.entered, did and last the rules
+// can come to read. All of them, where one is read whole or by a computed key.
+func historyRead(c *ast.Compiler) func(object string, declared []string) []string {
+	named, whole := map[string]map[string]bool{}, map[string]bool{}
+	all := func() { whole["entered"], whole["did"], whole["last"] = true, true, true }
+	for _, m := range c.Modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			switch v := t.Value.(type) {
+			case ast.Var:
+				if v.Equal(ast.InputRootDocument.Value) {
+					all() // input by itself
+				}
+			case ast.Ref:
+				if !v[0].Equal(ast.InputRootDocument) {
+					return false
+				}
+				switch path := fixedPath(v[1:]); {
+				case len(path) == 0 || path[0] == "instance" && len(path) == 1:
+					all()
+				case path[0] != "instance":
+				case len(path) == 2:
+					whole[path[1]] = true
+				default:
+					if named[path[1]] == nil {
+						named[path[1]] = map[string]bool{}
+					}
+					named[path[1]][path[2]] = true
+				}
+				for _, rest := range v[1:] { // a reference inside a computed key
+					if _, ok := rest.Value.(ast.Ref); ok {
+						return false
+					}
+				}
+				return true // the head is no input by itself
+			}
+			return false
+		})
+	}
+	return func(object string, declared []string) []string {
+		if whole[object] || len(declared) <= manyNames {
+			return declared
+		}
+		return slices.DeleteFunc(slices.Clone(declared), func(name string) bool { return !named[object][name] })
+	}
+}
+
+// fixedPath is the part of a reference before its first computed key.
+func fixedPath(ref ast.Ref) []string {
+	var path []string
+	for _, t := range ref {
+		s, ok := t.Value.(ast.String)
+		if !ok {
+			break
+		}
+		path = append(path, string(s))
+	}
+	return path
 }
 
 func (r reads) or(o reads) reads { return reads{r.form || o.form, r.note || o.note} }

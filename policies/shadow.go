@@ -95,43 +95,79 @@ func onlyTopdown(c *ast.Compiler) bool {
 }
 
 // answer asks topdown alone, the compiled rules alone, or both.
-func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (*ast.Term, *tracer, error) {
+func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (interlock.Verdict, error) {
 	now := time.Unix(0, q.Input.Now.NS).UTC()
 	twice := p.program != nil && !q.Trace
 	if twice && q.Draft && rand.Int64N(r.opts.shadow) != 0 {
-		quick, err := r.quick(m, p, q.Input, now)
-		if err != nil {
-			return nil, nil, err
-		}
-		value, err := r.evaluate(ctx, quick)
+		v, err := r.draft(ctx, m, p, q, now)
 		if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) {
-			return value, nil, err
+			return v, err
 		}
 	}
 	input, err := encode(m.encoder, terms{}, q.Input)
 	if err != nil {
-		return nil, nil, err
+		return interlock.Verdict{}, err
 	}
 	var trace *tracer
 	if q.Trace {
 		trace = newTracer()
 	}
-	run := r.topdown(m, p, input, now, trace)
+	ask := r.topdown(m, p, input, now, trace)
 	if twice {
 		quick, err := r.quick(m, p, q.Input, now)
 		if err != nil {
-			return nil, nil, err
+			return interlock.Verdict{}, err
 		}
-		run = r.both(m, p, quick, run)
+		ask = r.both(m, p, quick, ask)
 	}
-	value, err := r.evaluate(ctx, run)
-	return value, trace, err
+	v, err := r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
+		value, err := ask(ctx, cancel)
+		if err != nil {
+			return interlock.Verdict{}, err
+		}
+		return m.verdict(q, value)
+	})
+	if err == nil {
+		v.Trace = trace.lines()
+	}
+	return v, err
+}
+
+// draft asks the compiled rules alone. Those that end soon after they are told to
+// need nobody to wait for them in a goroutine of their own.
+func (r *Rules) draft(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time) (interlock.Verdict, error) {
+	quick, err := r.quick(m, p, q.Input, now)
+	if err != nil {
+		return interlock.Verdict{}, err
+	}
+	run := func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
+		defer quick.machine.Release()
+		value, err := quick.ask(ctx, cancel)
+		if err != nil {
+			return interlock.Verdict{}, err
+		}
+		return m.verdict(q, value) // read before the machine is given back
+	}
+	if !p.program.Prompt() {
+		return r.evaluate(ctx, run)
+	}
+	timeout, err := r.begin(ctx)
+	if err != nil {
+		return interlock.Verdict{}, err
+	}
+	quick.deadline = time.Now().Add(timeout)
+	v, err := guarded(ctx, nil, run)
+	if err != nil && (topdown.IsCancel(err) || ctx.Err() != nil) {
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return v, err
 }
 
 // both is topdown's answer, where the compiled rules don't give another.
-func (r *Rules) both(m *machineRules, p *query, quick, slow evaluation) evaluation {
-	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
-		compiled, quickErr := quick(ctx, cancel)
+func (r *Rules) both(m *machineRules, p *query, quick *quick, slow asking) asking {
+	return func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
+		defer quick.machine.Release()
+		mine, quickErr := quick.ask(ctx, cancel)
 		if topdown.IsCancel(quickErr) {
 			return nil, quickErr
 		}
@@ -141,11 +177,11 @@ func (r *Rules) both(m *machineRules, p *query, quick, slow evaluation) evaluati
 			return nil, err
 		case quickErr != nil && (err != nil || passedBy(quickErr)):
 			return value, err
-		case quickErr == nil && err == nil && compiled.Equal(value):
+		case quickErr == nil && err == nil && compiled.Equal(mine, value):
 			return value, nil
 		}
 		r.source.differences.Add(1)
-		r.opts.difference(Difference{Machine: m.name, Query: p.text, Compiled: told(compiled, quickErr), Topdown: told(value, err)})
+		r.opts.difference(Difference{Machine: m.name, Query: p.text, Compiled: told(mine, quickErr), Topdown: told(value, err)})
 		return nil, ErrDifference
 	}
 }
@@ -158,33 +194,43 @@ func passedBy(err error) bool {
 		errors.As(err, &e) && (e.Code == topdown.ConflictErr || e.Code == topdown.BuiltinErr || e.Code == topdown.TypeErr)
 }
 
-func told(t *ast.Term, err error) string {
+func told(v compiled.Value, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	return t.String()
+	return compiled.ToAST(v).String()
 }
 
-// quick is the evaluation of the compiled query. Its machine is its own until it
-// ends, which may be after everybody has given it up.
-func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.Time) (evaluation, error) {
+// quick is one evaluation of the compiled query. Its machine is its own until it
+// is released, which may be after everybody has given the evaluation up.
+type quick struct {
+	machine  *compiled.Machine
+	input    compiled.Value
+	data     compiled.Value
+	now      time.Time
+	deadline time.Time // zero: ask is told when to end
+}
+
+func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.Time) (*quick, error) {
 	machine := p.program.Machine()
 	input, err := encode(m.encoder, own{machine.Builder()}, in)
 	if err != nil {
 		machine.Release()
 		return nil, err
 	}
-	return func(ctx context.Context, cancel topdown.Cancel) (*ast.Term, error) {
-		defer machine.Release()
-		results, err := machine.Eval(ctx, compiled.Query{
-			Input: input, Data: r.data, Time: now, Cancel: cancel, StrictBuiltinErrors: true,
-		})
-		switch {
-		case err != nil:
-			return nil, err
-		case len(results) != 1:
-			return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
-		}
-		return ast.NewTerm(compiled.ToAST(compiled.Get(results[0], string(answer)))), nil
-	}, nil
+	return &quick{machine: machine, input: input, data: r.data, now: now}, nil
+}
+
+// ask gives a value that is valid until the machine's release.
+func (q *quick) ask(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
+	results, err := q.machine.Eval(ctx, compiled.Query{
+		Input: q.input, Data: q.data, Time: q.now, Cancel: cancel, Deadline: q.deadline, StrictBuiltinErrors: true,
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(results) != 1:
+		return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
+	}
+	return compiled.Get(results[0], string(answer)), nil
 }

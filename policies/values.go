@@ -20,6 +20,9 @@ type maker[V any] interface {
 	shaped(s *shape, values []V) V      // values in the order of the shape's names
 	named(names []string, values []V) V // names in no order, each once
 	kind(V) string                      // null, boolean, number, string, array, object
+
+	lasting() maker[V]    // makes what stays
+	owner(e *encoder) any // of what is remembered in this form
 }
 
 // shape is an object's fixed names, as both evaluators take them.
@@ -45,6 +48,9 @@ func (terms) truth(is bool) *ast.Term   { return ast.InternedTerm(is) }
 func (terms) words(s string) *ast.Term  { return ast.StringTerm(s) }
 func (terms) kind(t *ast.Term) string   { return ast.ValueName(t.Value) }
 func (terms) integer(n int64) *ast.Term { return ast.NumberTerm(json.Number(strconv.FormatInt(n, 10))) }
+
+func (t terms) lasting() maker[*ast.Term] { return t }
+func (terms) owner(e *encoder) any        { return &e.kinds }
 
 func (terms) digits(n json.Number) *ast.Term { return ast.NumberTerm(n) }
 
@@ -84,6 +90,8 @@ func (o own) words(s string) compiled.Value              { return o.String(s) }
 func (o own) integer(n int64) compiled.Value             { return o.Int(n) }
 func (o own) digits(n json.Number) compiled.Value        { return o.Number(n) }
 func (o own) list(items []compiled.Value) compiled.Value { return o.Array(items...) }
+func (own) lasting() maker[compiled.Value]               { return own{new(compiled.Builder)} }
+func (own) owner(e *encoder) any                         { return e }
 func (own) kind(v compiled.Value) string                 { return v.Kind().String() }
 
 func (o own) shaped(s *shape, values []compiled.Value) compiled.Value {

@@ -4,52 +4,52 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/policies/compiled"
 )
 
 // verdict reads the answer of the query of machineRules.text.
-func (m *machineRules) verdict(q *interlock.Query, answer *ast.Term) (interlock.Verdict, error) {
+func (m *machineRules) verdict(q *interlock.Query, answer compiled.Value) (interlock.Verdict, error) {
 	var v interlock.Verdict
-	parts, err := listsOf(answer, 5)
-	if err != nil {
+	if err := isList(answer, 5); err != nil {
 		return v, err
 	}
-	checks, err := listsOf(parts[0], len(q.Checks))
-	if err != nil {
-		return v, err
+	part := func(i int) compiled.Value { return compiled.Item(answer, i) }
+	checks, params, grants := part(0), part(1), part(2)
+	for _, list := range []struct {
+		v compiled.Value
+		n int
+	}{{checks, len(q.Checks)}, {params, len(q.Checks)}, {grants, len(q.Grants)}} {
+		if err := isList(list.v, list.n); err != nil {
+			return v, err
+		}
 	}
-	params, err := listsOf(parts[1], len(q.Checks))
-	if err != nil {
-		return v, err
-	}
+	var err error
 	for i, name := range q.Checks {
-		if isTrue(checks[i]) {
+		if isTrue(compiled.Item(checks, i)) {
+			if v.Passed == nil {
+				v.Passed = make([]string, 0, len(q.Checks))
+			}
 			v.Passed = append(v.Passed, name)
 			continue
 		}
 		reason := interlock.Reason{Code: name, Message: m.message(name)}
-		if reason.Params, err = objectIn(params[i]); err != nil {
+		if reason.Params, err = objectIn(compiled.Item(params, i)); err != nil {
 			return interlock.Verdict{}, fmt.Errorf("params[%q]: %w", name, err)
 		}
 		v.Failed = append(v.Failed, reason)
 	}
-	grants, err := listsOf(parts[2], len(q.Grants))
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
 	for i, name := range q.Grants {
-		if isTrue(grants[i]) {
+		if isTrue(compiled.Item(grants, i)) {
 			v.Granted = append(v.Granted, name)
 		} else {
 			v.Failed = append(v.Failed, interlock.Reason{Code: name, Message: m.message(name)})
 		}
 	}
-	if v.Deny, err = denials(parts[3]); err != nil {
+	if v.Deny, err = denials(part(3)); err != nil {
 		return interlock.Verdict{}, err
 	}
-	if v.Target, err = targetIn(parts[4]); err != nil {
+	if v.Target, err = targetIn(part(4)); err != nil {
 		return interlock.Verdict{}, err
 	}
 	return v, nil
@@ -62,87 +62,80 @@ func (m *machineRules) message(check string) string {
 	return "The condition " + check + " doesn't hold"
 }
 
-// listsOf are the n elements of a list.
-func listsOf(t *ast.Term, n int) ([]*ast.Term, error) {
-	list, ok := t.Value.(*ast.Array)
-	if !ok || list.Len() != n {
-		return nil, fmt.Errorf("the engine answered %v, not a list of %d", ast.ValueName(t.Value), n)
+// isList is an error unless v is a list of n.
+func isList(v compiled.Value, n int) error {
+	if kind := valueKind(v); kind != compiled.Array || compiled.Len(v) != n {
+		return fmt.Errorf("the engine answered %v, not a list of %d", kind, n)
 	}
-	out := make([]*ast.Term, n)
-	for i := range n {
-		out[i] = list.Elem(i)
+	return nil
+}
+
+func valueKind(v compiled.Value) compiled.Kind {
+	if v == nil {
+		return compiled.Undefined
 	}
-	return out, nil
+	return v.Kind()
 }
 
 // only is the single element of a comprehension's list; nil when it is empty: undefined.
-func only(t *ast.Term) (*ast.Term, error) {
-	list, ok := t.Value.(*ast.Array)
-	switch {
-	case !ok || list.Len() > 1:
+func only(list compiled.Value) (compiled.Value, error) {
+	if valueKind(list) != compiled.Array || compiled.Len(list) > 1 {
 		return nil, fmt.Errorf("the engine gave more than one value")
-	case list.Len() == 0:
-		return nil, nil
 	}
-	return list.Elem(0), nil
+	return compiled.Item(list, 0), nil
 }
 
-func isTrue(list *ast.Term) bool {
-	t, err := only(list)
-	if err != nil || t == nil {
-		return false
-	}
-	b, ok := t.Value.(ast.Boolean)
-	return ok && bool(b)
+func isTrue(list compiled.Value) bool {
+	v, err := only(list)
+	return err == nil && compiled.IsTrue(v)
 }
 
-func objectIn(list *ast.Term) (map[string]any, error) {
-	t, err := only(list)
-	if err != nil || t == nil {
+func objectIn(list compiled.Value) (map[string]any, error) {
+	v, err := only(list)
+	if err != nil || v == nil {
 		return nil, err
 	}
-	if _, ok := t.Value.(ast.Object); !ok {
-		return nil, fmt.Errorf("want an object, got %s", ast.ValueName(t.Value))
+	if v.Kind() != compiled.Object {
+		return nil, fmt.Errorf("want an object, got %s", v.Kind())
 	}
-	return object(t)
+	return object(v)
 }
 
-func object(t *ast.Term) (map[string]any, error) {
-	v, err := ast.JSON(t.Value) // numbers stay json.Number, sets become lists
+func object(v compiled.Value) (map[string]any, error) {
+	plain, err := compiled.ToGo(v) // numbers stay json.Number, sets become lists
 	if err != nil {
 		return nil, err
 	}
-	o, ok := v.(map[string]any)
+	o, ok := plain.(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("want an object")
 	}
 	return o, nil
 }
 
-func targetIn(list *ast.Term) (string, error) {
-	t, err := only(list)
-	if err != nil || t == nil {
+func targetIn(list compiled.Value) (string, error) {
+	v, err := only(list)
+	if err != nil || v == nil {
 		return "", err
 	}
-	s, ok := t.Value.(ast.String)
+	s, ok := compiled.Text(v)
 	if !ok || s == "" {
-		return "", fmt.Errorf("target is %s, want a state's name", ast.ValueName(t.Value))
+		return "", fmt.Errorf("target is %s, want a state's name", v.Kind())
 	}
-	return string(s), nil
+	return s, nil
 }
 
 // denials decodes the deny set strictly: a reason that can't be read is an error.
-func denials(list *ast.Term) ([]interlock.Reason, error) {
-	t, err := only(list)
-	if err != nil || t == nil {
+func denials(list compiled.Value) ([]interlock.Reason, error) {
+	set, err := only(list)
+	if err != nil || set == nil {
 		return nil, err
 	}
-	set, ok := t.Value.(ast.Set)
-	if !ok {
-		return nil, fmt.Errorf("deny is %s, want a set: deny contains {…} if …", ast.ValueName(t.Value))
+	if set.Kind() != compiled.Set {
+		return nil, fmt.Errorf("deny is %s, want a set: deny contains {…} if …", set.Kind())
 	}
 	var out []interlock.Reason
-	for _, one := range set.Slice() {
+	for one := range compiled.All(set) {
 		reason, err := denial(one)
 		if err != nil {
 			return nil, fmt.Errorf("deny contains %s: %w", brief(one), err)
@@ -152,12 +145,12 @@ func denials(list *ast.Term) ([]interlock.Reason, error) {
 	return out, nil
 }
 
-func denial(t *ast.Term) (interlock.Reason, error) {
+func denial(v compiled.Value) (interlock.Reason, error) {
 	var r interlock.Reason
-	if _, ok := t.Value.(ast.Object); !ok {
-		return r, fmt.Errorf("want an object {code, message, params?}, got %s", ast.ValueName(t.Value))
+	if v.Kind() != compiled.Object {
+		return r, fmt.Errorf("want an object {code, message, params?}, got %s", v.Kind())
 	}
-	fields, err := object(t)
+	fields, err := object(v)
 	if err != nil {
 		return r, err
 	}
@@ -185,10 +178,10 @@ func denial(t *ast.Term) (interlock.Reason, error) {
 	return r, nil
 }
 
-func brief(t *ast.Term) string {
-	s, err := json.Marshal(t.String())
+func brief(v compiled.Value) string {
+	s, err := json.Marshal(compiled.ToAST(v).String())
 	if err != nil || len(s) > 200 {
 		return "an element"
 	}
-	return t.String()
+	return compiled.ToAST(v).String()
 }

@@ -133,6 +133,9 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if err := Check(c); err != nil {
 		return err
 	}
+	if w, ok := tx.(Watcher); ok {
+		w.Applies(c)
+	}
 	if err := s.applyActors(ctx, tx, c); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+
+	"github.com/interlock-go/interlock"
 )
 
 // Rows is a result being read. The caller closes it.
@@ -26,6 +28,11 @@ type Conn interface {
 type Tx interface {
 	Conn
 	Handle() any // the driver's own transaction
+}
+
+// Watcher is a Tx that is told of each commit before its rows are written.
+type Watcher interface {
+	Applies(c *interlock.Commit)
 }
 
 // Database is reached for reads by its Conn, and for writes by transactions.

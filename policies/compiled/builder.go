@@ -10,17 +10,22 @@ import (
 )
 
 // Builder makes input as evaluations read it, without a way over OPA's values
-// or JSON. Its values are valid until its Reset, or until the Release of the
-// machine that it belongs to; until then any number of evaluations may read
-// them at once. The Builder itself isn't for concurrent use.
-type Builder struct{ arena arena }
+// or JSON. Any number of evaluations may read its values at once, and those of
+// one builder may hold another's. What the zero Builder makes is valid for ever;
+// what a machine's own makes, until that machine's Release. The Builder itself
+// isn't for concurrent use.
+type Builder struct{ arena *arena }
 
 // Builder is the machine's own; what it makes outlives evaluations, so that
 // one input may be changed in a field and asked again.
 func (m *Machine) Builder() *Builder { return &m.builder }
 
-// Reset takes back all that was made.
-func (b *Builder) Reset() { b.arena.reset() }
+// Reset takes back all that a machine's own builder made.
+func (b *Builder) Reset() {
+	if b.arena != nil {
+		b.arena.reset()
+	}
+}
 
 // Null is Rego's null.
 func (*Builder) Null() Value { return theNull }
@@ -32,7 +37,7 @@ func (*Builder) Bool(is bool) Value { return boolOf(is) }
 func (b *Builder) Int(n int64) Value { return b.arena.integer(n) }
 
 // Number is a number as it is written. The text must be a JSON number.
-func (b *Builder) Number(n json.Number) Value { return numberOf(&b.arena, string(n)) }
+func (b *Builder) Number(n json.Number) Value { return numberOf(b.arena, string(n)) }
 
 // String is a string; it isn't copied.
 func (b *Builder) String(s string) Value { return b.arena.text(s) }
@@ -59,7 +64,7 @@ func (b *Builder) Strings(list []string) Value {
 func (b *Builder) Set(items ...Value) Value {
 	s := b.arena.set()
 	for _, item := range items {
-		s.add(&b.arena, item)
+		s.add(b.arena, item)
 	}
 	if order := s.order(); order != nil {
 		s.list = b.rearranged(s.list, order)
@@ -79,7 +84,7 @@ func (b *Builder) Object(fields ...Field) Value {
 	o := b.arena.object()
 	for _, f := range fields {
 		if f.Value != nil {
-			o.put(&b.arena, b.arena.text(f.Name), f.Value)
+			o.put(b.arena, b.arena.text(f.Name), f.Value)
 		}
 	}
 	if order := o.order(); order != nil {
@@ -118,7 +123,7 @@ func (b *Builder) Go(v any) (Value, error) {
 	case int64:
 		return b.Int(v), nil
 	case json.Number:
-		if n, plain := numberOf(&b.arena, string(v)).(*integer); plain {
+		if n, plain := numberOf(b.arena, string(v)).(*integer); plain {
 			return n, nil
 		}
 	case []string:
@@ -153,7 +158,7 @@ func (b *Builder) Go(v any) (Value, error) {
 
 // AST is OPA's value as FromAST has it.
 func (b *Builder) AST(v ast.Value) Value {
-	own := fromAST(&b.arena, v)
+	own := fromAST(b.arena, v)
 	settle(own)
 	return own
 }

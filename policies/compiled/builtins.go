@@ -43,6 +43,20 @@ func (c *compiler) bridge(stmt *ir.CallStmt) (*bridge, error) {
 	return b, nil
 }
 
+// prompt are the functions of [Program.Prompt].
+var prompt = func() map[string]bool {
+	all := map[string]bool{}
+	for _, name := range []string{
+		"equal", "neq", "lt", "lte", "gt", "gte",
+		"is_null", "is_boolean", "is_number", "is_string", "is_array", "is_object", "is_set", "type_name",
+		"internal.member_2", "internal.member_3", "count", "object.get", "object.keys", "array.reverse", "and", "minus", "plus", "abs", "sum", "max", "min",
+		"startswith", "endswith", "contains", "lower", "upper", "trim_space", "trim_prefix", "trim_suffix",
+	} {
+		all[name] = true
+	}
+	return all
+}()
+
 // most is how many operands a native function has.
 const most = 4
 
@@ -52,8 +66,10 @@ func (s *scope) callBuiltin(stmt *ir.CallStmt, args []operand, target int) (step
 		return nil, err
 	}
 	loc := s.at(stmt)
+	_, custom := s.options.Builtins[stmt.Func]
+	s.program.slow = s.program.slow || custom || !prompt[stmt.Func]
 	var fast native
-	if _, custom := s.options.Builtins[stmt.Func]; !custom && len(args) <= most {
+	if !custom && len(args) <= most {
 		fast = natives[stmt.Func]
 	}
 	if fast == nil {

@@ -34,6 +34,10 @@ type Query struct {
 	// Cancel ends the evaluation besides the context; may be nil.
 	Cancel topdown.Cancel
 
+	// Deadline ends it, too, without a timer: it is looked at every few dozen
+	// steps. Zero: there is none.
+	Deadline time.Time
+
 	// What built-in functions are told; all may be left out.
 	Time                        time.Time // zero: now
 	Seed                        io.Reader
@@ -51,6 +55,7 @@ type Query struct {
 // it there. It isn't for concurrent use: take one for each goroutine.
 type Machine struct {
 	arena   arena
+	inputs  arena // of the builder
 	builder Builder
 	program *Program
 
@@ -200,6 +205,9 @@ func (m *Machine) check() signal {
 	}
 	if c := m.query.Cancel; c != nil && c.Cancelled() {
 		return m.fail(cancelled(m.ctx.Err()))
+	}
+	if d := m.query.Deadline; !d.IsZero() && !time.Now().Before(d) {
+		return m.fail(cancelled(context.DeadlineExceeded))
 	}
 	return next
 }

@@ -22,6 +22,7 @@ type Program struct {
 	plans     []plan
 	functions []*function
 	machines  sync.Pool
+	slow      bool // it calls functions of which nobody knows how long they take
 
 	joins, comprehensions int // how many there are, of those that remember something
 }
@@ -67,7 +68,9 @@ func Compile(policy *ir.Policy, options Options) (p *Program, err error) {
 	}
 	p = c.program
 	p.machines.New = func() any {
-		return &Machine{program: p, memos: make([]memo, len(p.functions)), joins: make([]joined, p.joins), collected: make([]collected, p.comprehensions)}
+		m := &Machine{program: p, memos: make([]memo, len(p.functions)), joins: make([]joined, p.joins), collected: make([]collected, p.comprehensions)}
+		m.builder.arena = &m.inputs
+		return m
 	}
 	return p, nil
 }
@@ -80,6 +83,11 @@ func (p *Program) Plans() []string {
 	}
 	return names
 }
+
+// Prompt tells whether evaluations end soon after they are told to: every built-in
+// function that they call takes no longer than its operands are large, and makes
+// nothing larger than them. Others may only be waited for, not stopped.
+func (p *Program) Prompt() bool { return !p.slow }
 
 // Eval answers a query with OPA's values. Where time matters take a Machine and
 // read its results as they are.

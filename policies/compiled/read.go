@@ -3,6 +3,8 @@ package compiled
 import (
 	"encoding/json"
 	"iter"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // Get is the value of an object's field, nil when v has none.
@@ -15,6 +17,60 @@ func Get(v Value, name string) Value {
 		return o.values[at]
 	}
 	return nil
+}
+
+// Item is an array's element at position i, nil where it has none.
+func Item(v Value, i int) Value {
+	a, ok := v.(*array)
+	if !ok || i < 0 || i >= len(a.items) {
+		return nil
+	}
+	return a.items[i]
+}
+
+// ToGo is a value as Go's: nil, bool, json.Number, string, []any for arrays and
+// sets, map[string]any. Keys that aren't strings are their JSON. It is a copy.
+func ToGo(v Value) (any, error) {
+	switch v := v.(type) {
+	case nil, *null:
+		return nil, nil
+	case *boolean:
+		return v.is, nil
+	case *text:
+		return v.s, nil
+	case *integer, *decimal:
+		return json.Number(numberText(v)), nil
+	case *array:
+		return toList(v.items, nil)
+	case *set:
+		return toList(v.list, v.order())
+	case *object:
+		out := make(map[string]any, len(v.list))
+		for i, key := range v.list {
+			name, ok := key.(*text)
+			if !ok {
+				return ast.JSON(ToAST(v))
+			}
+			one, err := ToGo(v.values[i])
+			if err != nil {
+				return nil, err
+			}
+			out[name.s] = one
+		}
+		return out, nil
+	}
+	return ast.JSON(ToAST(v))
+}
+
+func toList(items []Value, order []int32) (any, error) {
+	out := make([]any, len(items))
+	for i := range items {
+		var err error
+		if out[i], err = ToGo(at(items, order, i)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // IsTrue tells whether a value is exactly true: not undefined, not 1, not "true".

@@ -18,10 +18,11 @@ type database struct {
 	sqlstore.Conn
 	writer *sql.DB
 	group  *group
+	copies *copies
 }
 
 func (s *Store) database() database {
-	return database{Conn: s.statements, writer: s.writer, group: &s.commits}
+	return database{Conn: s.statements, writer: s.writer, group: &s.commits, copies: s.copies}
 }
 
 // Write shares a transaction with the commits that are queued.
@@ -33,6 +34,18 @@ func (d database) Write(ctx context.Context, fn func(sqlstore.Conn) error) error
 }
 
 func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
+	if d.copies == nil {
+		return d.inTx(ctx, fn)
+	}
+	w := &watched{copies: d.copies}
+	defer func() { d.copies.settle(w.keys) }()
+	return d.inTx(ctx, func(tx sqlstore.Tx) error {
+		w.Tx = tx
+		return fn(w)
+	})
+}
+
+func (d database) inTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if d.writer == nil {
 		return errReadOnly
 	}

@@ -42,6 +42,8 @@ type Store struct {
 	lock       *os.File
 	folder     string // of ":memory:", removed by Close
 	commits    group
+	copies     *copies // nil: none are kept
+	bindings   map[string]bool
 	witness    string // "": none
 	readOnly   bool
 }
@@ -55,6 +57,7 @@ type options struct {
 	bindings []interlock.Binding
 	readOnly bool
 	witness  string
+	memory   int
 }
 
 // Table binds a machine to a table of the application's in the same file: its
@@ -79,6 +82,13 @@ func Witness(file string) Option {
 	return func(o *options) { o.witness = file }
 }
 
+// Memory bounds the facts that are kept in memory, ready to be decided on, in
+// bytes: [DefaultMemory] without it, 0 for none. They are never older than the
+// file, unless something other than this store changes it: then up to a second.
+func Memory(bytes int) Option {
+	return func(o *options) { o.memory = max(bytes, 0) }
+}
+
 // ReadOnly opens the file beside a process that writes it. Every write fails.
 func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
@@ -90,11 +100,17 @@ func ReadOnly() Option {
 // on a network file system, or when a binding isn't made of names. The schema is
 // made by [Store.Migrate], which interlock.New calls.
 func Open(path string, opts ...Option) (*Store, error) {
-	var o options
+	o := options{memory: DefaultMemory}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &Store{readOnly: o.readOnly, witness: o.witness}
+	s := &Store{readOnly: o.readOnly, witness: o.witness, bindings: map[string]bool{}}
+	for _, b := range o.bindings {
+		s.bindings[b.Machine] = true
+	}
+	if o.memory > 0 && !o.readOnly { // beside another process nobody tells of its changes
+		s.copies = newCopies(o.memory)
+	}
 	if err := s.open(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), s.Close())
 	}
@@ -237,6 +253,7 @@ func (s *Store) BumpEpoch(ctx context.Context, reason string) (interlock.Epoch, 
 		return interlock.Epoch{}, fmt.Errorf("sqlite: %w", err)
 	}
 	e, err := s.shared.BumpEpoch(ctx, reason)
+	s.copies.restart()
 	if err != nil {
 		return e, fmt.Errorf("sqlite: %w", err)
 	}

@@ -14,7 +14,7 @@ func ruling() []mutant {
 		engine("strict built-in errors", "an error of a built-in is an error, not undefined", "policies/decide.go",
 			`WithStrictBuiltinErrors(true)`, `WithStrictBuiltinErrors(false)`, "TestContract"),
 		engine("exactly true", "a condition holds only if it is exactly true", "policies/verdict.go",
-			`return ok && bool(b)`, `return !ok || bool(b)`, "TestContract"),
+			`return err == nil && compiled.IsTrue(v)`, `return err == nil && (compiled.IsTrue(v) || v != nil)`, "TestContract"),
 		engine("wall", "an evaluation that can't be stopped is given up", "policies/decide.go",
 			`time.NewTimer(r.opts.wall)`, `time.NewTimer(300 * r.opts.wall)`, "TestTheWall"),
 		engine("too many given up", "nothing is evaluated while too many evaluations run on", "policies/source.go",
@@ -32,7 +32,7 @@ func ruling() []mutant {
 		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
 			`limit: maxInputBytes}
 	out`, `limit: maxInputBytes}
-	b.encoder = &encoder{states: e.states, events: e.events, shapes: e.shapes}
+	b.encoder = &encoder{states: e.states, did: e.did, last: e.last, shapes: e.shapes}
 	out`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
 	}
 }

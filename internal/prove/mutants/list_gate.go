@@ -140,8 +140,12 @@ func caching() []mutant {
 			edits: one("facts.go", `				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {`, `				false {`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
 			edits: one("facts.go", `|| actorKey(a.Tenant, a.ID) != keys[i] {`, `{`)}, "TestSwappedReply|TestPoisonedCache"),
-		onGate(mutant{name: "drafts", takes: "only what menus show of events may be answered by the quicker evaluator alone",
-			edits: one("judge.go", `return d.q.op == opMenu && c.event`, `return (d.q.op == opMenu || d.q.dryRun) && c.event`)}, "TestOnlyMenusAreDrafts"),
+		onGate(mutant{name: "drafts", takes: "only what menus and dry runs say of events may be answered by the quicker evaluator alone",
+			edits: one("judge.go", `!(d.q.op == opFire && d.q.dryRun)`, `d.q.op != opFire`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
+		onGate(mutant{name: "drafts to go by", takes: "what was asked for strongly is no draft",
+			edits: one("judge.go", `|| strong(ctx) {`, `|| false {`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
+		onGate(mutant{name: "drafts of reads", takes: "whether somebody may see an instance is no draft",
+			edits: one("judge.go", `return c.event != "" && c.event[0] != '$'`, `return c.event != ""`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "retired for now", takes: "a commit whose outcome is unknown isn't told as not made because its revision is retired",
 			edits: one("commit.go", `|| g.staysStale(ctx, c)`, `|| true`)}, "TestUnknownOutcome"),
 		onGate(mutant{name: "shared look", takes: "a look at the store that was shared counts as cached: a no on it is decided once more",
@@ -155,7 +159,7 @@ func caching() []mutant {
 		onGate(mutant{name: "old looks", takes: "a look takes callers for a moment only",
 			edits: one("flight.go", ` && time.Since(f.began) < fs.joinable {`, ` {`)}, "TestOldLooks"),
 		onGate(mutant{name: "one's own facts", takes: "sharers of a look don't share what they may change",
-			edits: one("flight.go", `return f.facts.clone(),`, `return f.facts,`)}, "TestSharersOwn"),
+			edits: one("flight.go", `return f.facts.Clone(),`, `return f.facts,`)}, "TestSharersOwn"),
 		onGate(mutant{name: "revoked role in the cache", takes: "a revocation drops what the cache holds before it answers",
 			edits: one(admin, `!g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
 `, `false
