@@ -58,7 +58,9 @@ func (d *decider) decide(ctx context.Context) ruling {
 	if no := d.identity(); no != nil {
 		return d.no(no)
 	}
-	d.step(StageIdentity, true, fmt.Sprintf("%s (%s) with roles %s", d.q.actor.ID, d.q.actor.Kind, listOr(d.roles, "none")), nil)
+	if d.q.op == opExplain {
+		d.step(StageIdentity, true, fmt.Sprintf("%s (%s) with roles %s", d.q.actor.ID, d.q.actor.Kind, listOr(d.roles, "none")), nil)
+	}
 	if d.q.op == opCreate {
 		return d.create(ctx)
 	}
@@ -183,14 +185,15 @@ func (d *decider) standing() *Refusal {
 func (d *decider) edges() (*fsm.Event, []fsm.Edge, *Refusal) {
 	m, inst := d.f.m, d.f.inst
 	state, _ := m.StateByName(inst.State)
-	legal := eventNames(m, m.Legal(state))
 	id, ok := m.EventByName(d.q.event)
 	if !ok {
+		legal := eventNames(m, m.Legal(state))
 		return nil, nil, &Refusal{Stage: StageGraph, Code: "unknown_event", Instance: inst, LegalEvents: legal,
 			Message: fmt.Sprintf("machine %s has no event %q%s", m.Name(), clip(d.q.event), legalText(legal, inst.State))}
 	}
 	edges := m.Step(state, id)
 	if len(edges) == 0 {
+		legal := eventNames(m, m.Legal(state))
 		return nil, nil, &Refusal{Stage: StageGraph, Code: "illegal_event", Instance: inst, LegalEvents: legal,
 			Message: fmt.Sprintf("%q is not legal in state %q%s", d.q.event, inst.State, legalText(legal, inst.State))}
 	}
@@ -206,7 +209,7 @@ func (d *decider) edges() (*fsm.Event, []fsm.Edge, *Refusal) {
 	for _, e := range edges {
 		targets = append(targets, m.State(e.To).Name)
 	}
-	return nil, nil, &Refusal{Stage: StageGraph, Code: "undeclared_target", Instance: inst, LegalEvents: legal,
+	return nil, nil, &Refusal{Stage: StageGraph, Code: "undeclared_target", Instance: inst, LegalEvents: eventNames(m, m.Legal(state)),
 		Message: fmt.Sprintf("%q leads from %q to %s, not to %q", d.q.event, inst.State, strings.Join(targets, ", "), clip(d.q.to))}
 }
 
@@ -215,7 +218,7 @@ func (d *decider) fire(ctx context.Context) ruling {
 	if no != nil {
 		return d.no(no)
 	}
-	d.step(StageGraph, true, fmt.Sprintf("%s leaves %s", event.Name, d.f.inst.State), nil)
+	d.step(StageGraph, true, event.Name+" leaves "+d.f.inst.State, nil)
 	all := d.allTargets(event)
 	if no := d.input(event, all > 1 && d.q.to == "" && !d.f.snap.defines(d.f.m.Name(), "target")); no != nil {
 		return d.no(no)

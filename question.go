@@ -108,9 +108,9 @@ func normalActor(a Actor) (Actor, *Refusal) {
 		a.Kind = User
 	}
 	a.Person = a.person()
-	for what, v := range map[string]string{"id": a.ID, "tenant": a.Tenant, "person": a.Person} {
-		if !ValidID(v) {
-			return a, identity("actor_invalid", "the actor's "+what+" must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+	for _, named := range [...]struct{ what, id string }{{"id", a.ID}, {"tenant", a.Tenant}, {"person", a.Person}} {
+		if !ValidID(named.id) {
+			return a, identity("actor_invalid", "the actor's "+named.what+" must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 		}
 	}
 	if a.Kind != User && a.Kind != Service && a.Kind != System {
@@ -144,7 +144,7 @@ func (q *question) fill(event, to, note string, form map[string]any) *Refusal {
 	normal, err := normalize(form)
 	if err != nil {
 		bad(given, err.Error())
-	} else if len(canonicalJSON(normal)) > maxForm {
+	} else if len(normal) > 0 && len(canonicalJSON(normal)) > maxForm {
 		bad(given, "longer than 49152 bytes")
 	} else if at, found := unlikeText(normal); found {
 		bad(given+at, notText)

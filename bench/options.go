@@ -18,21 +18,6 @@ import (
 // quiet is where gates log.
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// inMemory answers every reading of facts from memory, so that what is measured
-// is the decision, whatever the store.
-type inMemory struct {
-	*sqlite.Store
-	facts interlock.Facts
-}
-
-// Load is what was loaded once.
-func (s *inMemory) Load(ctx context.Context, tenant string, ref interlock.Ref, actors []string) (interlock.Facts, error) {
-	if s.facts.Instance == nil || s.facts.Instance.ID != ref.ID {
-		return s.Store.Load(ctx, tenant, ref, actors)
-	}
-	return s.facts, nil
-}
-
 var deskActor = interlock.Actor{ID: "ann", Roles: []string{"manager"}}
 
 // options compares the menu of a state with one decision an event, and with OPA
@@ -43,17 +28,13 @@ func options(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer store.Close()
-	mem := &inMemory{Store: store}
-	g, err := deskGate(mem, nil)
+	g, err := deskGate(store, nil)
 	if err != nil {
 		return err
 	}
 	defer g.Close(ctx)
 	ref := interlock.Ref{Machine: deskMachines[0], ID: "case-1"}
 	if err := populate(ctx, g, []string{deskActor.ID}, ref.ID); err != nil {
-		return err
-	}
-	if mem.facts, err = store.Load(ctx, interlock.DefaultTenant, ref, []string{deskActor.ID}); err != nil {
 		return err
 	}
 	menu, err := g.Available(ctx, deskActor, ref)
@@ -72,7 +53,7 @@ func options(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.section(fmt.Sprintf("All options of a state: %d events, facts in memory", len(events)))
+	b.section(fmt.Sprintf("All options of a state: %d events, facts as SQLite keeps them in memory", len(events)))
 	results, err := race(b.scale, []contestant{
 		{"interlock menu", func(n int) error {
 			for range n {

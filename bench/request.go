@@ -126,7 +126,7 @@ func (r *request) input() *interlock.Input {
 			Attrs: r.actor.attrs(), Claims: map[string]any{}},
 		Instance: interlock.InputInstance{ID: "case-1", Tenant: interlock.DefaultTenant, State: from, Version: 3, Facts: r.facts(),
 			CreatedBy: "bob", CreatedAt: deskNow.Add(-time.Hour), Since: deskNow.Add(-time.Minute), Actors: []string{"ann", "bob"},
-			Entered: map[string][]string{}, Did: map[string][]string{}, Last: map[string]interlock.InputLast{}}}
+			Entered: map[string][]string{}, Did: map[string][]string{}, Last: map[string]interlock.InputLast{}, Memo: new(interlock.Memo)}}
 	for _, s := range deskStates {
 		in.Instance.Entered[s] = []string{}
 	}

@@ -165,7 +165,26 @@ func TestDraftsEndInTime(t *testing.T) {
 		_, err = r.Decide(ctx, q)
 		cancel()
 		require.ErrorIs(t, err, ErrTimeout)
-		require.Less(t, time.Since(began), 20*time.Second)
+		require.Less(t, time.Since(began), 8*time.Second)
 		require.Zero(t, r.source.Leaked())
 	}
+}
+
+// Nobody waits for a draft that can't be stopped.
+func TestTheWallOfDrafts(t *testing.T) {
+	release := make(chan struct{})
+	r := checkRules(t, `ok if test.stuck(input.note)`, Timeout(20*time.Millisecond), Shadow(1<<40), stuck(release, func() {}))
+	result := make(chan error, 1)
+	go func() {
+		_, err := r.Decide(context.Background(), ask(interlock.Query{Draft: true}))
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		require.ErrorContains(t, err, "abandoned")
+	case <-time.After(10 * time.Second):
+		t.Error("it is waited for")
+	}
+	close(release)
+	require.Eventually(t, func() bool { return r.source.Leaked() == 0 }, 10*time.Second, time.Millisecond)
 }

@@ -1,0 +1,54 @@
+package main
+
+// ready are the guards of what is kept so that it needn't be read or made again.
+func ready() []mutant {
+	copies := func(name, takes, old, changed string) mutant {
+		return onSQLite(mutant{name: "copies: " + name, takes: takes, edits: one("store/sqlite/copies.go", old, changed)},
+			"TestWhatMayHaveChanged|TestConformance/sqlite_memory/read/")
+	}
+	engine := func(name, takes, file, old, changed, run string) mutant {
+		return onPackage(mutant{name: name, takes: takes, edits: one(file, old, changed)}, "./policies", run)
+	}
+	return []mutant{
+		copies("being changed", "what a transaction is changing isn't kept", `if c.writing[k] > 0 || c.changed`, `if c.changed`),
+		copies("changed meanwhile", "what was read before a change isn't kept after it", ` || c.changed[slot(k)] > seen {`, ` {`),
+		copies("dropped", "a change takes away what is kept of the row", `		delete(c.young, k)
+		delete(c.old, k)
+`, ``),
+		copies("of an instance", "a commit of an instance takes away its copy", `keys = append(keys, rowKey{n.Tenant, n.Machine, n.ID})`, `keys = append(keys, rowKey{n.Tenant, "", n.ID})`),
+		copies("of an actor", "a change of an actor takes away his copy", `	changes(c.Actor)
+`, ``),
+		copies("of who joins", "a commit that makes an actor's row takes away that there is none", `changes(a.Change)`, `_ = a`),
+		copies("one's own", "who reads a copy may change it, for himself", `return f.Clone(), true`, `return f, true`),
+		copies("all or nothing", "an actor of whom nothing is kept isn't one whom there isn't", `		case a == nil:
+			return interlock.Facts{}, false
+`, `		case a == nil:
+`),
+		copies("of the application", "a row that the application may change isn't kept", `if f.Instance == nil || f.IsBound {`, `if f.Instance == nil {`),
+		copies("of an epoch", "a new epoch takes everything away", `	if own.Epoch != c.epoch {
+		c.forget()`, `	if own.Epoch != c.epoch {`),
+		onSQLite(mutant{name: "copies: settled at last", takes: "a transaction holds up copies until it has ended, and no longer",
+			edits: one("store/sqlite/database.go", `	defer func() { d.copies.settle(w.keys) }()
+	return d.inTx(ctx, func(tx sqlstore.Tx) error {
+		w.Tx = tx
+		return fn(w)
+	})`, `	return d.inTx(ctx, func(tx sqlstore.Tx) error {
+		w.Tx = tx
+		defer func() { d.copies.settle(w.keys) }()
+		return fn(w)
+	})`)}, "TestConformance/sqlite_memory/read/never"),
+		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
+			`func (own) owner(*encoder) any                           { return 1 }`, "TestAnInstanceIsTranslatedOnce|TestBoth"),
+		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add("instance", one.bytes)`, `b.add("instance", 0)`, "TestAnInstanceIsTranslatedOnce"),
+		engine("memo's error", "an instance that can't be translated stays so", "policies/encode.go", `		b.err = one.err
+`, `		b.err = nil
+`, "TestAnInstanceIsTranslatedOnce"),
+		engine("names that rules read", "a rule that reads who was there by a computed name finds all", "policies/rules.go", `whole[path[1]] = true`, `_ = whole`, "TestOnlyWhatRulesRead"),
+		engine("history left out", "an instance without its history is refused", "policies/encode.go", `	if in == nil {
+		return b.fail(at, "is missing")
+	}
+	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
+		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !p.program.Prompt() {`, `if false {`, "TestTheWallOfDrafts"),
+		engine("a draft's deadline", "a draft ends in time", "policies/shadow.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
+	}
+}
