@@ -194,9 +194,7 @@ func (b *build[V]) instance(in *interlock.InputInstance) V {
 // object has the names of a shape, in its order.
 func (b *build[V]) object(name string, values ...V) V {
 	s := b.shapes[name]
-	for _, n := range s.names {
-		b.count("", len(n))
-	}
+	b.add("", s.size)
 	return b.shaped(s, values)
 }
 
@@ -306,6 +304,9 @@ func (b *build[V]) time(t time.Time) V {
 }
 
 func (b *build[V]) members(at string, in map[string]any, depth int) V {
+	if len(in) == 0 {
+		return b.named(nil, nil)
+	}
 	names, values := make([]string, 0, len(in)), make([]V, 0, len(in))
 	var kinds map[string]string
 	if depth == 1 {

@@ -27,14 +27,15 @@ type maker[V any] interface {
 
 // shape is an object's fixed names, as both evaluators take them.
 type shape struct {
-	names []string
+	size  int // of the names, as build counts
 	terms []*ast.Term
 	own   *compiled.Shape
 }
 
 func newShape(names []string) *shape {
-	s := &shape{names: names, own: compiled.NewShape(names...)}
+	s := &shape{own: compiled.NewShape(names...)}
 	for _, n := range names {
+		s.size += len(n) + perValue
 		s.terms = append(s.terms, ast.StringTerm(n))
 	}
 	return s
