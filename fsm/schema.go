@@ -18,6 +18,7 @@ type Schema struct {
 	raw      json.RawMessage
 	props    []string
 	compiled *jsonschema.Schema
+	plain    *plain // nil: it says more
 }
 
 // JSON is the schema as canonical JSON.
@@ -39,6 +40,9 @@ type FieldError struct {
 func (s *Schema) Check(value any) []FieldError {
 	if s == nil {
 		return checkNothing(value)
+	}
+	if s.plain.fits(value) {
+		return nil
 	}
 	if faults := checkNumbers(nil, value); len(faults) > 0 {
 		return sortFields(faults)
@@ -102,7 +106,7 @@ func (c *compiler) schema(n *node, what string) *Schema {
 		c.schemaError(n, what, err)
 		return nil
 	}
-	s := &Schema{raw: appendJSON(nil, value), compiled: compiled}
+	s := &Schema{raw: appendJSON(nil, value), compiled: compiled, plain: plainOf(value)}
 	if p := n.get("properties"); p != nil {
 		for _, f := range p.fields {
 			s.props = append(s.props, f.key.text)
