@@ -39,10 +39,10 @@ func TestAnInstanceIsTranslatedOnce(t *testing.T) {
 	ctx := context.Background()
 	r := rulesOf(t, loanRules)
 	later := strings.NewReplacer("  approved:  {closed", "  archived:  {}\n  approved:  {closed", "[submitted, verified, approved]", "[submitted, verified, approved, archived]").Replace(loanMachine)
-	compiled, err := Sources(map[string]string{"loan.rego": strings.ReplaceAll(loanRules, "input.instance.created_by == input.actor.id", "count(input.instance.entered.archived) == 0")},
+	newer, err := Sources(map[string]string{"loan.rego": strings.ReplaceAll(loanRules, "input.instance.created_by == input.actor.id", "count(input.instance.entered.archived) == 0")},
 		Timeout(10*time.Second)).Compile(ctx, []*fsm.Machine{machine(t, later)})
 	require.NoError(t, err)
-	other := compiled.(*Rules)
+	other := newer.(*Rules)
 	ask := func(r *Rules, in *interlock.Input, draft bool) []string {
 		v, err := r.Decide(ctx, &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Grants: []string{"owner"}, Draft: draft})
 		require.NoError(t, err)

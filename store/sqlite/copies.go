@@ -234,20 +234,54 @@ func (c *copies) begin(keys []rowKey) {
 	}
 }
 
-// settle is told when the transaction has ended, however it did.
-func (c *copies) settle(keys []rowKey) {
-	if len(keys) == 0 {
+// settle is told when the transaction has ended, however it did, and what it
+// committed, which is as good as read.
+func (c *copies) settle(w *watched) {
+	if len(w.keys) == 0 {
 		return
+	}
+	now := time.Now()
+	made := make([]map[rowKey]*row, len(w.committed))
+	for i, commit := range w.committed {
+		made[i] = rowsOf(commit, now)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes++
-	for _, k := range keys {
+	for _, k := range w.keys {
 		c.changed[slot(k)] = c.changes
 		if c.writing[k]--; c.writing[k] == 0 {
 			delete(c.writing, k)
 		}
 	}
+	for i, commit := range w.committed {
+		if commit.Epoch != c.epoch {
+			continue
+		}
+		for k, r := range made[i] {
+			c.put(k, c.changes, r)
+		}
+	}
+}
+
+// rowsOf are the rows as the commit wrote them.
+func rowsOf(c *interlock.Commit, now time.Time) map[rowKey]*row {
+	rows := map[rowKey]*row{}
+	actor := func(a *interlock.ActorChange) {
+		if a != nil {
+			own := interlock.Facts{Actors: []interlock.ActorRecord{a.Next}}.Clone()
+			rows[actorKey(a.Next.Tenant, a.Next.ID)] = &row{actor: &own.Actors[0], read: now}
+		}
+	}
+	actor(c.Actor)
+	for _, a := range c.Actors {
+		actor(a.Change)
+	}
+	if c.Instance != nil && c.Bound == nil {
+		n := interlock.Facts{Instance: &c.Instance.Next}.Clone().Instance
+		rows[rowKey{n.Tenant, n.Machine, n.ID}] = &row{instance: n, memo: new(interlock.Memo), read: now}
+	}
+	return rows
 }
 
 // watched is a transaction that tells the copies whose rows it changes.
@@ -255,6 +289,9 @@ type watched struct {
 	sqlstore.Tx
 	copies *copies
 	keys   []rowKey
+
+	last               *interlock.Commit // whose rows are being written
+	applied, committed []*interlock.Commit
 }
 
 // Applies is sqlstore.Watcher's.
@@ -275,6 +312,7 @@ func (w *watched) Applies(c *interlock.Commit) {
 	}
 	w.keys = append(w.keys, keys...) // first, so that they are settled whatever happens
 	w.copies.begin(keys)
+	w.last = c
 }
 
 // size is about how many bytes the row takes, with what rules make of it.

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/fsm"
 )
 
 func aRow(id string) *interlock.Facts {
@@ -44,10 +47,10 @@ func TestWhatMayHaveChangedIsNotKept(t *testing.T) {
 	keepNow(c, "a")
 	require.False(t, kept(c, "a"), "and not to be kept")
 	c.begin(key)
-	c.settle(key)
+	c.settle(&watched{keys: key})
 	keepNow(c, "a")
 	require.False(t, kept(c, "a"), "another transaction still changes it")
-	c.settle(key)
+	c.settle(&watched{keys: key})
 	c.keep(before, time.Now(), "t", interlock.Ref{Machine: "m", ID: "a"}, nil, aRow("a"))
 	require.False(t, kept(c, "a"), "it was read before")
 	keepNow(c, "a")
@@ -69,6 +72,66 @@ func TestWhatMayHaveChangedIsNotKept(t *testing.T) {
 	c.epoch = "e"
 	c.keep(c.look(), time.Now(), "t", interlock.Ref{Machine: "m", ID: "c"}, nil, bound)
 	require.False(t, kept(c, "c"), "the application changes it")
+}
+
+// What is kept of a commit is what the file has then, to the last empty list.
+func TestCommitsAreKeptAsTheFileHasThem(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "x.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	m, err := fsm.Parse("m.yaml", []byte("machine: m\ninitial: a\nroles: {clerk: []}\nattrs: {schema: {type: object, properties: {limit: {type: number}}}}\nfacts: {schema: {type: object, properties: {n: {type: number}, l: {type: array}}}, edit: {requires: [anyone], states: [a, b]}}\n"+
+		"create: {requires: [anyone]}\nread: {requires: [anyone]}\nstates: {a: {}, b: {}}\nevents:\n  go: {from: a, to: b, requires: [anyone]}\n  back: {from: b, to: a, requires: [anyone]}\n  note: {from: {any: true}, stay: true, requires: [anyone]}\n"))
+	require.NoError(t, err)
+	g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: s})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.Close(context.Background())) })
+	ctx, root, ref := t.Context(), interlock.SystemActor("", "root"), interlock.Ref{Machine: "m", ID: "1"}
+	ann := interlock.Actor{ID: "ann", OnBehalfOf: &interlock.Actor{ID: "bob"}}
+	actors := []string{"ann", "bob", "nobody"}
+	off := false
+	for i, do := range []func() error{
+		func() error {
+			_, err := g.Create(ctx, root, interlock.CreateRequest{Machine: "m", ID: "1"})
+			return err
+		},
+		func() error {
+			_, err := g.Fire(ctx, ann, interlock.Request{Machine: "m", ID: "1", Event: "go"})
+			return err
+		},
+		func() error {
+			_, err := g.EditFacts(ctx, ann, interlock.FactsRequest{Machine: "m", ID: "1", Patch: map[string]any{"n": 1.5, "l": []any{"x", nil, map[string]any{}}}})
+			return err
+		},
+		func() error { _, err := g.SetActor(ctx, root, "ann", map[string]any{"limit": 5}, nil); return err },
+		func() error { _, err := g.Grant(ctx, root, "bob", "clerk", interlock.Scope{}); return err },
+		func() error {
+			_, err := g.Fire(ctx, ann, interlock.Request{Machine: "m", ID: "1", Event: "back"})
+			return err
+		},
+		func() error {
+			_, err := g.Fire(ctx, root, interlock.Request{Machine: "m", ID: "1", Event: "note"})
+			return err
+		},
+		func() error { _, err := g.SetActor(ctx, root, "ann", nil, &off); return err },
+		func() error {
+			_, err := g.EditFacts(ctx, root, interlock.FactsRequest{Machine: "m", ID: "1", Patch: map[string]any{"n": nil}})
+			return err
+		},
+	} {
+		require.NoError(t, do(), i)
+		want, err := s.shared.Load(ctx, interlock.DefaultTenant, ref, actors)
+		require.NoError(t, err)
+		s.copies.mu.RLock()
+		kept := s.copies.find(instanceKey(interlock.DefaultTenant, ref), time.Now())
+		s.copies.mu.RUnlock()
+		if i > 0 { // before the first read there is no epoch
+			require.NotNil(t, kept, "%d: it was just written", i)
+		}
+		got, err := s.Load(ctx, interlock.DefaultTenant, ref, actors)
+		require.NoError(t, err)
+		got.Memo = nil
+		require.Equal(t, want, got, i)
+	}
 }
 
 func TestCopiesAreBounded(t *testing.T) {

@@ -38,11 +38,15 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 		return d.inTx(ctx, fn)
 	}
 	w := &watched{copies: d.copies}
-	defer func() { d.copies.settle(w.keys) }()
-	return d.inTx(ctx, func(tx sqlstore.Tx) error {
+	defer d.copies.settle(w)
+	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
 		w.Tx = tx
 		return fn(w)
 	})
+	if err == nil {
+		w.committed = w.applied
+	}
+	return err
 }
 
 func (d database) inTx(ctx context.Context, fn func(sqlstore.Tx) error) error {

@@ -150,5 +150,12 @@ func (g *group) apply(ctx context.Context, tx sqlstore.Tx, run func(context.Cont
 			err = fmt.Errorf("commit: %v", p)
 		}
 	}()
-	return run(ctx, tx)
+	w, watched := tx.(*watched)
+	if watched {
+		w.last = nil
+	}
+	if err = run(ctx, tx); err == nil && watched && w.last != nil {
+		w.applied = append(w.applied, w.last)
+	}
+	return err
 }

@@ -28,15 +28,13 @@ func ready() []mutant {
 		copies("of an epoch", "a new epoch takes everything away", `	if own.Epoch != c.epoch {
 		c.forget()`, `	if own.Epoch != c.epoch {`),
 		onSQLite(mutant{name: "copies: settled at last", takes: "a transaction holds up copies until it has ended, and no longer",
-			edits: one("store/sqlite/database.go", `	defer func() { d.copies.settle(w.keys) }()
-	return d.inTx(ctx, func(tx sqlstore.Tx) error {
+			edits: one("store/sqlite/database.go", `	defer d.copies.settle(w)
+	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
+		w.Tx = tx`, `	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
 		w.Tx = tx
-		return fn(w)
-	})`, `	return d.inTx(ctx, func(tx sqlstore.Tx) error {
-		w.Tx = tx
-		defer func() { d.copies.settle(w.keys) }()
-		return fn(w)
-	})`)}, "TestConformance/sqlite_memory/read/never"),
+		defer d.copies.settle(w)`)}, "TestConformance/sqlite_memory/read/never"),
+		onSQLite(mutant{name: "copies: what was rolled back", takes: "what is kept of a commit was committed",
+			edits: one("store/sqlite/group.go", `if err = run(ctx, tx); err == nil && watched`, `if err = run(ctx, tx); watched`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
 		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
 			`func (own) owner(*encoder) any                           { return 1 }`, "TestAnInstanceIsTranslatedOnce|TestBoth"),
 		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add("instance", one.bytes)`, `b.add("instance", 0)`, "TestAnInstanceIsTranslatedOnce"),
