@@ -63,7 +63,9 @@ type strongKey struct{}
 // HTTP, Cache-Control: no-cache asks for the same.
 func Strong(ctx context.Context) context.Context { return context.WithValue(ctx, strongKey{}, true) }
 
-func strong(ctx context.Context) bool { return ctx.Value(strongKey{}) != nil }
+// IsStrong tells whether the context is one of [Strong]: a store that keeps what it
+// read, as long as nobody can tell, reads anew then.
+func IsStrong(ctx context.Context) bool { return ctx.Value(strongKey{}) != nil }
 
 // facts reads what the question is about: from the cache unless fresh, else
 // from the store in one query.
@@ -76,7 +78,7 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	if no := g.retired(m); no != nil {
 		return nil, no
 	}
-	fresh = fresh || strong(ctx)
+	fresh = fresh || IsStrong(ctx)
 	if !fresh && g.cfg.Cache != nil {
 		if f := g.fromCache(ctx, q, snap, m); f != nil {
 			return f, nil

@@ -287,7 +287,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 // says of the candidate. What shows something is none; neither is what was asked
 // for strongly, since somebody goes by it.
 func (d *decider) draft(ctx context.Context, c candidate) bool {
-	if d.q.op != opMenu && !(d.q.op == opFire && d.q.dryRun) || strong(ctx) {
+	if d.q.op != opMenu && !(d.q.op == opFire && d.q.dryRun) || IsStrong(ctx) {
 		return false
 	}
 	return c.event != "" && c.event[0] != '$'

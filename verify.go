@@ -50,7 +50,7 @@ const maxFaults = 100
 // witnesses know of it. progress, if not nil, is called now and then with the
 // rows done. The error says that the store or a witness could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64), witnesses ...Witness) (VerifyReport, error) {
-	v := verifier{ctx: ctx, store: store, progress: progress, watchers: watchers(witnesses)}
+	v := verifier{ctx: Strong(ctx), store: store, progress: progress, watchers: watchers(witnesses)}
 	v.report.Bad = []Fault{}
 	for _, w := range v.watchers {
 		defer w.stop()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock"
@@ -178,10 +179,18 @@ func TestDraftsEndInTime(t *testing.T) {
 // Nobody waits for a draft that can't be stopped.
 func TestTheWallOfDrafts(t *testing.T) {
 	release := make(chan struct{})
-	r := checkRules(t, `ok if test.stuck(input.note)`, Timeout(20*time.Millisecond), Shadow(1<<40), stuck(release, func() {}))
+	r := checkRules(t, `ok if input.event == "go"`, Timeout(20*time.Millisecond), Shadow(1<<40), stuck(release, func() {}))
+	q := ask(interlock.Query{Draft: true})
+	p, err := r.machines["m"].query(q, r.opts)
+	require.NoError(t, err)
+	decl := &rego.Function{Name: "test.stuck", Decl: r.opts.decls[0].Decl}
+	plan, err := compiled.Plan(context.Background(), rego.Query(`answer = [[[test.stuck("x")]], [[]], [], [], []]`), rego.Function1(decl, nil))
+	require.NoError(t, err)
+	p.program, err = compiled.Compile(plan, compiled.Options{Builtins: r.opts.builtins})
+	require.NoError(t, err)
 	result := make(chan error, 1)
 	go func() {
-		_, err := r.Decide(context.Background(), ask(interlock.Query{Draft: true}))
+		_, err := r.Decide(context.Background(), q)
 		result <- err
 	}()
 	select {

@@ -33,7 +33,7 @@ type copies struct {
 	changed    [256]uint64    // the newest of them that changed a row of this slot
 }
 
-// rowKey names an instance, or an actor with machine interlock.ActorMachine.
+// rowKey names an instance, or an actor, without a machine.
 type rowKey struct{ tenant, machine, id string }
 
 // row is one that is there, or an actor that isn't.
@@ -64,7 +64,7 @@ func instanceKey(tenant string, ref interlock.Ref) rowKey {
 	return rowKey{tenant, ref.Machine, ref.ID}
 }
 
-func actorKey(tenant, id string) rowKey { return rowKey{tenant, interlock.ActorMachine, id} }
+func actorKey(tenant, id string) rowKey { return rowKey{tenant, "", id} }
 
 // Load is interlock.Store's.
 func (s *Store) Load(ctx context.Context, tenant string, ref interlock.Ref, actors []string) (interlock.Facts, error) {
@@ -74,8 +74,10 @@ func (s *Store) Load(ctx context.Context, tenant string, ref interlock.Ref, acto
 	if err := ctx.Err(); err != nil {
 		return interlock.Facts{}, err
 	}
-	if f, ok := s.copies.get(tenant, ref, actors); ok {
-		return f, nil
+	if !interlock.IsStrong(ctx) {
+		if f, ok := s.copies.get(tenant, ref, actors); ok {
+			return f, nil
+		}
 	}
 	seen, now := s.copies.look(), time.Now()
 	f, err := s.shared.Load(ctx, tenant, ref, actors)
@@ -97,8 +99,11 @@ func (s *Store) LoadMany(ctx context.Context, tenant string, refs []interlock.Re
 	var missing []interlock.Ref
 	var at []int
 	for i, ref := range refs {
-		var ok bool
-		if all[i], ok = s.copies.get(tenant, ref, actors); !ok {
+		ok := false
+		if !interlock.IsStrong(ctx) {
+			all[i], ok = s.copies.get(tenant, ref, actors)
+		}
+		if !ok {
 			missing, at = append(missing, ref), append(at, i)
 		}
 	}

@@ -143,7 +143,7 @@ func caching() []mutant {
 		onGate(mutant{name: "drafts", takes: "only what menus and dry runs say of events may be answered by the quicker evaluator alone",
 			edits: one("judge.go", `!(d.q.op == opFire && d.q.dryRun)`, `d.q.op != opFire`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "drafts to go by", takes: "what was asked for strongly is no draft",
-			edits: one("judge.go", `|| strong(ctx) {`, `|| false {`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
+			edits: one("judge.go", `|| IsStrong(ctx) {`, `|| false {`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "drafts of reads", takes: "whether somebody may see an instance is no draft",
 			edits: one("judge.go", `return c.event != "" && c.event[0] != '$'`, `return c.event != ""`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "retired for now", takes: "a commit whose outcome is unknown isn't told as not made because its revision is retired",
