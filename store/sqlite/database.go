@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,7 +15,7 @@ var errReadOnly = errors.New("sqlite: opened read-only")
 // database is the readers' pool and the one writer.
 type database struct {
 	sqlstore.Conn
-	writer *sql.DB
+	writer *writer
 	group  *group
 	copies *copies
 }
@@ -56,15 +55,16 @@ func (d database) inTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	tx, err := d.writer.BeginTx(ctx, nil)
+	t, err := d.writer.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
-	if err := fn(sqlstore.SQLTx(tx)); err != nil {
+	defer d.writer.end()
+	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
+	if err := fn(t); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := t.tx.Commit(); err != nil {
 		return &interlock.UnknownOutcome{Err: err}
 	}
 	return nil

@@ -38,7 +38,7 @@ type Store struct {
 	*shared
 	reader     *sql.DB
 	statements *statements // of the reader
-	writer     *sql.DB     // nil when read-only
+	writer     *writer     // nil when read-only
 	lock       *os.File
 	folder     string // of ":memory:", removed by Close
 	commits    group
@@ -151,11 +151,13 @@ func (s *Store) open(path string) (err error) {
 	target.Path = filepath.ToSlash(path)
 	if !s.readOnly {
 		// First of all: it makes the file a WAL.
-		if s.writer, err = sql.Open("sqlite", dsn(target, memory, writes)); err != nil {
+		db, err := sql.Open("sqlite", dsn(target, memory, writes))
+		if err != nil {
 			return err
 		}
-		s.writer.SetMaxOpenConns(1)
-		if err := s.writer.Ping(); err != nil {
+		db.SetMaxOpenConns(1)
+		s.writer = newWriter(db)
+		if err := db.Ping(); err != nil {
 			return err
 		}
 		if s.witness == "" && !memory {
@@ -278,10 +280,11 @@ func (s *Store) Write(ctx context.Context, fn func(*sql.Tx) error) error {
 // Close ends all connections and lets go of the lock file.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.reader, s.writer} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.db.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
