@@ -25,9 +25,17 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, databases, telemetry),
 	},
 	{
-		from: ".", to: ours("fsm"), others: []string{},
+		from: ".", to: ours("fsm", "internal/jsonvalue"), others: []string{},
 		testsTo: ours("..."), // Examples mount the whole, as an application does
 		never:   slices.Concat(web, rego, databases, telemetry),
+	},
+	{
+		from: "internal/jsonvalue", to: ours(), others: []string{}, testsTo: ours(), // a leaf, for whoever writes JSON
+		never: slices.Concat(web, rego, databases, telemetry),
+	},
+	{
+		from: "internal/wire", to: ours(".", "fsm", "internal/jsonvalue"), others: []string{}, testsTo: ours(),
+		never: slices.Concat(web, rego, databases, telemetry),
 	},
 	{
 		from: "policies/compiled", to: ours(), others: []string{"github.com/open-policy-agent/opa"},
@@ -65,18 +73,18 @@ var arrows = []arrow{
 		never:   slices.Concat(web, rego, databases, telemetry),
 	},
 	{
-		from: "internal/sqlstore/...", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
+		from: "internal/sqlstore/...", to: ours(".", "fsm", "internal/sqlstore/...", "internal/jsonvalue"), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry, databases),
 	},
 	{
-		from: "middleware/...", to: ours(".", "fsm", "middleware/..."),
+		from: "middleware/...", to: ours(".", "fsm", "middleware/...", "internal/wire", "internal/jsonvalue"),
 		others:  []string{"github.com/gin-gonic/gin", "github.com/go-json-experiment/json"},
 		testsTo: ours("...", "!cmd/...", "!server/..."),
 		not:     []string{"database/sql"},
 		never:   slices.Concat(rego, databases, telemetry),
 	},
 	{
-		from: "server/...", to: ours(".", "fsm", "middleware", "policies", "server/...", "internal/export"),
+		from: "server/...", to: ours(".", "fsm", "middleware", "policies", "server/...", "internal/export", "internal/wire", "internal/jsonvalue"),
 		testsTo: ours("...", "!cmd/..."),
 		not:     rego, // the public face of policies, not the engine behind it
 		never:   databases,

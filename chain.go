@@ -11,6 +11,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 // Everything that is hashed is a domain tag and length-prefixed fields: no two
@@ -27,16 +29,30 @@ const (
 
 type fields []byte
 
+// room is what most contents find enough.
+const room = 768
+
 func (f *fields) bytes(b []byte) {
 	*f = binary.BigEndian.AppendUint32(*f, uint32(len(b)))
 	*f = append(*f, b...)
 }
 
-func (f *fields) str(s string)     { f.bytes([]byte(s)) }
-func (f *fields) num(n int64)      { f.bytes(binary.BigEndian.AppendUint64(nil, uint64(n))) }
+func (f *fields) str(s string) {
+	*f = binary.BigEndian.AppendUint32(*f, uint32(len(s)))
+	*f = append(*f, s...)
+}
+
+func (f *fields) num(n int64) {
+	*f = binary.BigEndian.AppendUint32(*f, 8)
+	*f = binary.BigEndian.AppendUint64(*f, uint64(n))
+}
+
 func (f *fields) time(t time.Time) { f.num(t.UnixMicro()) }
+
 func (f *fields) json(v map[string]any) {
-	f.bytes(canonicalJSON(v))
+	at := len(*f)
+	*f = appendCanonical(append(*f, 0, 0, 0, 0), v)
+	binary.BigEndian.PutUint32((*f)[at:], uint32(len(*f)-at-4))
 }
 
 func (f *fields) flag(b bool) {
@@ -71,10 +87,16 @@ func (f fields) sum() []byte {
 
 // canonicalJSON has sorted keys and no HTML escapes; nil is {}. Values come from
 // normalize, so they always encode.
-func canonicalJSON(v map[string]any) []byte {
-	if len(v) == 0 {
-		return []byte("{}")
+func canonicalJSON(v map[string]any) []byte { return appendCanonical(nil, v) }
+
+func appendCanonical(dst []byte, v map[string]any) []byte {
+	if out, ok := jsonvalue.AppendObject(dst, v, jsonvalue.Plain); ok {
+		return out
 	}
+	return append(dst, encoded(v)...)
+}
+
+func encoded(v map[string]any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -88,8 +110,8 @@ func canonicalJSON(v map[string]any) []byte {
 // normalize copies v into plain JSON values with exact numbers (json.Number),
 // so that what is decided on is what is stored and hashed.
 func normalize(v map[string]any) (map[string]any, error) {
-	if len(v) == 0 {
-		return map[string]any{}, nil
+	if out, ok := jsonvalue.Copy(v); ok {
+		return out, nil
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -108,7 +130,7 @@ func normalize(v map[string]any) (map[string]any, error) {
 
 // digest covers all that a policy may read of the instance, and its version.
 func (i *Instance) digest() []byte {
-	var f fields
+	f := make(fields, 0, room)
 	f.str(tagInstance)
 	f.str(i.Tenant)
 	f.str(i.Machine)
@@ -138,7 +160,7 @@ func (i *Instance) digest() []byte {
 // digest covers all that a policy may read of the actor, and its version. The
 // zero version is the actor of whom nothing is stored.
 func (a *ActorRecord) digest() []byte {
-	var f fields
+	f := make(fields, 0, room)
 	f.str(tagActor)
 	f.str(a.Tenant)
 	f.str(a.ID)
@@ -180,7 +202,7 @@ type link struct {
 func (r *Record) seal(l link) {
 	r.Salt = make([]byte, 16)
 	rand.Read(r.Salt) // never fails (crypto/rand)
-	var f fields
+	f := make(fields, 0, room)
 	f.str(tagLog)
 	f.str(l.epoch)
 	f.str(r.Tenant)
@@ -208,7 +230,7 @@ func (r *Record) seal(l link) {
 }
 
 func (r *Record) textDigest() []byte {
-	var f fields
+	f := make(fields, 0, room)
 	f.str(tagText)
 	f.bytes(r.Salt)
 	f.str(r.Note)

@@ -2,7 +2,6 @@ package interlock
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -29,8 +28,7 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 	rec := &ch.Record
 	rec.Transition = q.transition(r, ch.Next, f.m.revision)
 	rec.Prev, rec.Facts = prev, overlay(&ch.Next, f.bound).Facts
-	actor := f.actor(q.actor.Tenant, q.actor.ID)
-	rec.seal(link{epoch: f.epoch, actorDigest: actor.digest(), nextDigest: ch.NextDigest, fingerprint: q.fingerprint()})
+	rec.seal(link{epoch: f.epoch, actorDigest: f.actorDigest(q, c.Actors), nextDigest: ch.NextDigest, fingerprint: q.fingerprint()})
 	ch.Next.Head = rec.Hash
 	c.Instance = ch
 	if f.isBound && f.bound != nil {
@@ -44,7 +42,7 @@ func (g *Gate) commitFor(f *facts, q *question, r ruling) *Commit {
 		k.Machine, k.Instance, k.Seq, k.Image = next.Machine, next.ID, next.Version, imageOf(ch.Next)
 		c.Idempotency = &k
 	}
-	if b, err := json.Marshal(rec.Transition); err == nil {
+	if b, err := message(&rec.Transition); err == nil {
 		c.Outbox = b
 	}
 	return c
@@ -121,6 +119,18 @@ func withMember(set []string, v string) []string {
 		return set
 	}
 	return slices.Insert(set, i, v)
+}
+
+// actorDigest is of the acting actor as the decision saw it; the predicate about
+// him has it already.
+func (f *facts) actorDigest(q *question, checks []ActorCheck) []byte {
+	for i := range checks {
+		if checks[i].ID == q.actor.ID {
+			return checks[i].Digest
+		}
+	}
+	actor := f.actor(q.actor.Tenant, q.actor.ID)
+	return actor.digest()
 }
 
 // check is the predicate about an actor; none for the system, of whom nothing

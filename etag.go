@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // etagBytes is how many bytes of a hash or digest stand in a tag.
@@ -24,12 +25,14 @@ func (g *Gate) ETag(i Instance) string {
 }
 
 func etag(epoch string, i Instance, bound bool) string {
-	tag := fmt.Sprintf("%s-%d-%s", epoch, i.Version, hex.EncodeToString(i.Head[:etagBytes]))
+	tag := append(append(make([]byte, 0, 64), '"'), epoch...)
+	tag = strconv.AppendInt(append(tag, '-'), i.Version, 10)
+	tag = hex.AppendEncode(append(tag, '-'), i.Head[:etagBytes])
 	if bound {
 		sum := sha256.Sum256(canonicalJSON(i.Facts))
-		tag += "-" + hex.EncodeToString(sum[:etagBytes])
+		tag = hex.AppendEncode(append(tag, '-'), sum[:etagBytes])
 	}
-	return `"` + tag + `"`
+	return string(append(tag, '"'))
 }
 
 // namesVersion tells whether the request is for certain versions only.

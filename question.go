@@ -189,7 +189,7 @@ func unlikeText(v any) (pointer string, found bool) {
 
 // fingerprint tells two requests under one idempotency key apart.
 func (q *question) fingerprint() []byte {
-	var f fields
+	f := make(fields, 0, room)
 	f.str(tagRequest)
 	f.str(string(q.op))
 	f.str(q.ref.Machine)

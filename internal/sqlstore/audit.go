@@ -39,11 +39,7 @@ func (s *Store) erase(ctx context.Context, tx Conn, c *interlock.Commit) error {
 			return fmt.Errorf("erase the message of %s/%s, row %d: %w", rec.Machine, rec.Instance, r.Seq, err)
 		}
 	}
-	list, err := idList(seqs)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, s.q.eraseAnswers, rec.Tenant, rec.Machine, rec.Instance, list); err != nil {
+	if _, err := tx.Exec(ctx, s.q.eraseAnswers, rec.Tenant, rec.Machine, rec.Instance, idList(seqs)); err != nil {
 		return fmt.Errorf("erase the answers about %s/%s: %w", rec.Machine, rec.Instance, err)
 	}
 	if c.Erase.Attempts {

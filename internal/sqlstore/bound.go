@@ -160,7 +160,7 @@ func (s *Store) boundRow(ctx context.Context, c Conn, b *bound, tenant, id strin
 	if b.rowID(tenant, id) == nil {
 		return nil, nil
 	}
-	var state, facts *string
+	var state, facts text
 	found, err := one(ctx, c, b.read, []any{id, tenant}, &state, &facts)
 	if err != nil || !found {
 		return nil, err
@@ -168,13 +168,11 @@ func (s *Store) boundRow(ctx context.Context, c Conn, b *bound, tenant, id strin
 	return boundOf(state, facts)
 }
 
-func boundOf(state, facts *string) (*interlock.BoundRow, error) {
-	row := &interlock.BoundRow{Facts: map[string]any{}}
-	if state != nil {
-		row.State = *state
-	}
-	if facts != nil {
-		if err := Decode(*facts, &row.Facts); err != nil {
+func boundOf(state, facts text) (*interlock.BoundRow, error) {
+	row := &interlock.BoundRow{State: state.s, Facts: map[string]any{}}
+	if facts.there {
+		var err error
+		if row.Facts, err = decodeMembers(facts.s); err != nil {
 			return nil, fmt.Errorf("fact columns: %w", err)
 		}
 	}

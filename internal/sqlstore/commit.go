@@ -208,10 +208,10 @@ func InstanceArgs(ch *interlock.InstanceChange) ([]any, error) {
 	var text [5]string
 	var errs [5]error
 	text[0], errs[0] = encodeMap(n.Facts)
-	text[1], errs[1] = encodeMap(n.Entered)
-	text[2], errs[2] = encodeMap(n.Did)
+	text[1], errs[1] = encodeSets(n.Entered)
+	text[2], errs[2] = encodeSets(n.Did)
 	text[3], errs[3] = Encode(actors)
-	text[4], errs[4] = encodeMap(n.Last)
+	text[4], errs[4] = encodeLast(n.Last)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("instance %s/%s: %w", n.Machine, n.ID, err)
 	}

@@ -6,10 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 var errUTF8 = errors.New("a text is not valid UTF-8")
@@ -18,17 +24,16 @@ var errUTF8 = errors.New("a text is not valid UTF-8")
 // HTML, no white space. A nil map or slice is "null". Invalid UTF-8 is an
 // error, for what is read again would be another text.
 func Encode(v any) (string, error) {
+	if b, ok := jsonvalue.Append(make([]byte, 0, 256), v, jsonvalue.Plain); ok {
+		return whole(b)
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return "", err
 	}
-	text := strings.TrimSuffix(b.String(), "\n")
-	if replaced(text) {
-		return "", errUTF8
-	}
-	return text, nil
+	return whole(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
 // replaced tells whether encoding/json put an escaped U+FFFD in place of bytes
@@ -53,6 +58,49 @@ func encodeMap[V any](m map[string]V) (string, error) {
 		return "{}", nil
 	}
 	return Encode(m)
+}
+
+// encodeSets is encodeMap of sets of texts.
+func encodeSets(m map[string][]string) (string, error) {
+	b := append(make([]byte, 0, 256), '{')
+	for i, name := range slices.Sorted(maps.Keys(m)) {
+		if m[name] == nil {
+			return encodeMap(m)
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(jsonvalue.AppendString(b, name, jsonvalue.Plain), ':')
+		b = jsonvalue.AppendStrings(b, m[name], jsonvalue.Plain)
+	}
+	return whole(append(b, '}'))
+}
+
+// encodeLast is encodeMap of the newest occurrences.
+func encodeLast(m map[string]interlock.Last) (string, error) {
+	b := append(make([]byte, 0, 256), '{')
+	for i, event := range slices.Sorted(maps.Keys(m)) {
+		l := m[event]
+		if y := l.At.Year(); y < 0 || y > 9999 || l.At.Location() != time.UTC {
+			return encodeMap(m)
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(jsonvalue.AppendString(b, event, jsonvalue.Plain), `:{"person":`...)
+		b = append(jsonvalue.AppendString(b, l.Person, jsonvalue.Plain), `,"at":"`...)
+		b = append(l.At.AppendFormat(b, time.RFC3339Nano), `","count":`...)
+		b = append(strconv.AppendInt(b, l.Count, 10), '}')
+	}
+	return whole(append(b, '}'))
+}
+
+func whole(b []byte) (string, error) {
+	text := string(b)
+	if replaced(text) {
+		return "", errUTF8
+	}
+	return text, nil
 }
 
 // Decode reads one JSON value; numbers in an any become json.Number.

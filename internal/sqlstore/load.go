@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 const instanceColumns = `i.tenant, i.machine, i.id, i.state, i.version, i.facts, i.entered, i.did, i.actors, i.last,
@@ -56,14 +57,12 @@ func (s *Store) load(ctx context.Context, c Conn, tenant string, ref interlock.R
 	if b != nil {
 		query = b.load
 	}
-	list, err := idList(actors)
-	if err != nil {
-		return interlock.Facts{}, err
-	}
+	list := idList(actors)
 	var f interlock.Facts
+	row := s.rows.Get().(*factsRow)
+	defer s.rows.Put(row)
 	err = each(ctx, c, query, []any{tenant, ref.Machine, ref.ID, b.rowID(tenant, ref.ID), list}, func(r Rows) error {
-		_, err := scanFacts(r, &f)
-		return err
+		return row.scan(r, &f)
 	})
 	if err != nil {
 		return interlock.Facts{}, fmt.Errorf("load %s/%s: %w", ref.Machine, ref.ID, err)
@@ -124,135 +123,34 @@ func (s *Store) loadMachine(ctx context.Context, tenant, machine string, ids, ac
 	if err != nil {
 		return err
 	}
-	list, err := idList(actors)
-	if err != nil {
-		return err
-	}
+	list := idList(actors)
+	row := s.rows.Get().(*factsRow)
+	defer s.rows.Put(row)
 	return each(ctx, s.db, query, []any{tenant, machine, refs, list}, func(r Rows) error {
-		var row interlock.Facts
-		id, err := scanFacts(r, &row)
-		if err != nil {
+		var read interlock.Facts
+		if err := row.scan(r, &read); err != nil {
 			return err
 		}
-		ref := interlock.Ref{Machine: machine, ID: id}
+		ref := interlock.Ref{Machine: machine, ID: row.id}
 		if f := found[ref]; f != nil {
-			f.Actors = append(f.Actors, row.Actors...)
+			f.Actors = append(f.Actors, read.Actors...)
 			return nil
 		}
-		row.IsBound = b != nil
-		found[ref] = &row
+		read.IsBound = b != nil
+		found[ref] = &read
 		return nil
 	})
 }
 
 // idList drops ids that can't be stored: there is no such actor.
-func idList(ids []string) (string, error) {
+func idList(ids []string) string {
 	keep := make([]string, 0, len(ids))
 	for _, id := range ids {
 		if storable(id) {
 			keep = append(keep, id)
 		}
 	}
-	return Encode(keep)
-}
-
-// nullInstance is an instance's columns when there may be none.
-type nullInstance struct {
-	tenant, machine, id, state, facts, entered, did, actors, last, createdBy *string
-	version, createdAt, since, updatedAt                                     *int64
-	head                                                                     []byte
-}
-
-func (n *nullInstance) dest() []any {
-	return []any{&n.tenant, &n.machine, &n.id, &n.state, &n.version, &n.facts, &n.entered, &n.did, &n.actors, &n.last,
-		&n.createdBy, &n.createdAt, &n.since, &n.updatedAt, &n.head}
-}
-
-func (n *nullInstance) instance() (*interlock.Instance, error) {
-	if n.id == nil {
-		return nil, nil
-	}
-	i := &interlock.Instance{
-		Tenant: *n.tenant, Machine: *n.machine, ID: *n.id, State: *n.state, Version: *n.version,
-		CreatedBy: *n.createdBy, CreatedAt: fromMicros(*n.createdAt), Since: fromMicros(*n.since),
-		UpdatedAt: fromMicros(*n.updatedAt), Head: slices.Clone(n.head),
-	}
-	for _, f := range []struct {
-		name, text string
-		into       any
-	}{{"facts", *n.facts, &i.Facts}, {"entered", *n.entered, &i.Entered}, {"did", *n.did, &i.Did}, {"actors", *n.actors, &i.Actors}, {"last", *n.last, &i.Last}} {
-		if err := Decode(f.text, f.into); err != nil {
-			return nil, fmt.Errorf("instance %s/%s/%s, column %s: %w", i.Tenant, i.Machine, i.ID, f.name, err)
-		}
-	}
-	for e, l := range i.Last {
-		l.At = l.At.UTC()
-		i.Last[e] = l
-	}
-	return i, nil
-}
-
-type nullActor struct {
-	tenant, id, person, attrs, grants *string
-	active                            *bool
-	version                           *int64
-	head                              []byte
-}
-
-func (n *nullActor) dest() []any {
-	return []any{&n.tenant, &n.id, &n.person, &n.active, &n.attrs, &n.grants, &n.version, &n.head}
-}
-
-func (n *nullActor) actor() (*interlock.ActorRecord, error) {
-	if n.id == nil {
-		return nil, nil
-	}
-	a := &interlock.ActorRecord{Tenant: *n.tenant, ID: *n.id, Person: *n.person, Active: *n.active, Version: *n.version, Head: slices.Clone(n.head)}
-	if err := Decode(*n.attrs, &a.Attrs); err != nil {
-		return nil, fmt.Errorf("actor %s/%s, column attrs: %w", a.Tenant, a.ID, err)
-	}
-	if err := Decode(*n.grants, &a.Grants); err != nil {
-		return nil, fmt.Errorf("actor %s/%s, column grants: %w", a.Tenant, a.ID, err)
-	}
-	for i := range a.Grants {
-		a.Grants[i].Since = a.Grants[i].Since.UTC()
-	}
-	return a, nil
-}
-
-// scanFacts reads one row of a load: all of it into empty facts, else only the actor.
-func scanFacts(r Rows, f *interlock.Facts) (id string, err error) {
-	var (
-		epoch        string
-		in           nullInstance
-		hasRow       int64
-		state, facts *string
-		ac           nullActor
-	)
-	dest := append([]any{&epoch, &id}, in.dest()...)
-	dest = append(dest, &hasRow, &state, &facts)
-	if err := r.Scan(append(dest, ac.dest()...)...); err != nil {
-		return "", err
-	}
-	if f.Epoch == "" {
-		f.Epoch = epoch
-		if f.Instance, err = in.instance(); err != nil {
-			return "", err
-		}
-		if hasRow == 1 {
-			if f.Bound, err = boundOf(state, facts); err != nil {
-				return "", err
-			}
-		}
-	}
-	a, err := ac.actor()
-	if err != nil {
-		return "", err
-	}
-	if a != nil {
-		f.Actors = append(f.Actors, *a)
-	}
-	return id, nil
+	return string(jsonvalue.AppendStrings(nil, keep, jsonvalue.Plain))
 }
 
 const listSQL = `SELECT i.id FROM il.instance i WHERE i.tenant = $1 AND i.machine = $2 AND i.id > $3

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/interlock-go/interlock"
@@ -22,6 +23,7 @@ type Store struct {
 	bindings *bindings
 	q        queries
 	seen     seen
+	rows     sync.Pool // of *factsRow
 }
 
 // queries are the statements in the dialect's words.
@@ -54,7 +56,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, d: d, bindings: bs}
+	s := &Store{db: db, d: d, bindings: bs, rows: sync.Pool{New: func() any { return newFactsRow() }}}
 	x := d.expand
 	unbound := strings.NewReplacer("BOUND_COLUMNS", "0, NULL, NULL", "BOUND_JOIN", "")
 	s.q = queries{
@@ -197,10 +199,7 @@ func (s *Store) lock(ctx context.Context, c Conn, tenant string, ref interlock.R
 	if s.d.Share == "" || !storable(tenant, ref.Machine, ref.ID) {
 		return nil
 	}
-	list, err := idList(actors)
-	if err != nil {
-		return err
-	}
+	list := idList(actors)
 	for _, q := range []struct {
 		sql  string
 		args []any
