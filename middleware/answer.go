@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/wire"
 )
 
 const jsonType = "application/json; charset=utf-8"
@@ -38,7 +39,7 @@ func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Res
 	c.Header("Interlock-Revision", t.Revision)
 	c.Header("Cache-Control", "no-store")
 	if kind == wouldBe {
-		writeJSON(c, http.StatusOK, jsonType, viewInstance(res.Instance))
+		writeInstance(c, http.StatusOK, &res.Instance)
 		return
 	}
 	c.Header("Interlock-Transition", t.ID)
@@ -69,7 +70,7 @@ func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Res
 			return
 		}
 	}
-	writeJSON(c, status, jsonType, viewInstance(res.Instance))
+	writeInstance(c, status, &res.Instance)
 }
 
 func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err error) {
@@ -78,25 +79,8 @@ func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err err
 		slog.String("transition", t.ID), slog.String("route", c.FullPath()), slog.String("trace_id", traceID(c)), slog.String("error", err.Error()))
 }
 
-// instanceView is an instance on the wire.
-type instanceView struct {
-	Machine   string         `json:"machine"`
-	ID        string         `json:"id"`
-	State     string         `json:"state"`
-	Version   int64          `json:"version"`
-	Facts     map[string]any `json:"facts"`
-	CreatedBy string         `json:"created_by"`
-	CreatedAt stamp          `json:"created_at"`
-	Since     stamp          `json:"since"`
-	UpdatedAt stamp          `json:"updated_at"`
-}
-
-func viewInstance(i interlock.Instance) instanceView {
-	facts := i.Facts
-	if facts == nil {
-		facts = map[string]any{}
-	}
-	return instanceView{i.Machine, i.ID, i.State, i.Version, facts, i.CreatedBy, stamp(i.CreatedAt), stamp(i.Since), stamp(i.UpdatedAt)}
+func writeInstance(c *gin.Context, status int, i *interlock.Instance) {
+	write(c, status, jsonType, func(b []byte) ([]byte, error) { return wire.Instance(b, i) })
 }
 
 // rowView is a row of history on the wire.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 const maxDepth = 32
@@ -43,6 +44,9 @@ func decode(c *gin.Context, v any, optional bool) error {
 	if err := checkMedia(c.Request.Header); err != nil {
 		return err
 	}
+	if quick, ok := v.(interface{ ReadJSON(*jsonvalue.Reader) bool }); ok && quick.ReadJSON(jsonvalue.Read(string(body))) {
+		return nil
+	}
 	if err := checkShape(body); err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ func readBody(c *gin.Context) ([]byte, error) {
 	if c.Request.ContentLength > limit {
 		return nil, tooLong(limit) // without waiting for it
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	body, err := readAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit), c.Request.ContentLength)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -69,6 +73,26 @@ func readBody(c *gin.Context) ([]byte, error) {
 		return nil, &Problem{Code: codeMalformed, Detail: "The body could not be read to its end.", Cause: err}
 	}
 	return body, nil
+}
+
+// readAll is io.ReadAll of what says how long it is, or doesn't.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length <= 0 {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, 0, length+1) // one more finds the end without growing
+	for {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return body, err
+		case len(body) == cap(body):
+			body = append(body, 0)[:len(body)]
+		}
+	}
 }
 
 func tooLong(limit int64) error {
@@ -82,6 +106,9 @@ func checkMedia(h http.Header) error {
 	types := h.Values("Content-Type")
 	if len(types) != 1 {
 		return &Problem{Code: codeMediaType, Detail: "Want one Content-Type: application/json."}
+	}
+	if types[0] == "application/json" {
+		return nil
 	}
 	name, params, err := mime.ParseMediaType(types[0])
 	if err != nil || name != "application/json" && name != "application/merge-patch+json" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/wire"
 )
 
 // Fire fires the event that the body names, {"event", "to"?, "note"?, "input"?},
@@ -120,7 +121,11 @@ func (il *Interlock) Available() gin.HandlerFunc {
 		if !denied {
 			menu.Options = allowed(menu.Options)
 		}
-		respond(c, menu)
+		c.Header("Cache-Control", "no-store")
+		write(c, http.StatusOK, jsonType, func(b []byte) ([]byte, error) {
+			b, err := wire.Middleware.Options(append(b, `{"events":`...), menu.Options, true)
+			return append(b, '}'), err
+		})
 	})
 }
 
@@ -209,12 +214,7 @@ func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Reques
 	if s.event != "" {
 		err = decode(c, &body, true)
 	} else {
-		var named struct {
-			Event string         `json:"event"`
-			To    string         `json:"to"`
-			Note  string         `json:"note"`
-			Input map[string]any `json:"input"`
-		}
+		var named wire.Event
 		err = DecodeJSON(c, &named)
 		if err == nil && named.Event == "" {
 			err = &Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: "/event", Message: "is missing"}}}

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
+	"github.com/interlock-go/interlock/internal/wire"
 )
 
 // Problem is an answer that says no (RFC 9457) and, as an error, a way to choose
@@ -111,17 +114,17 @@ func WriteProblem(c *gin.Context, err error) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	body, contentType := any(p), "application/problem+json"
 	if s.errorHandler != nil {
 		other := s.errorHandler(c, p, err)
 		if c.Writer.Written() {
 			return
 		}
 		if other != nil {
-			body, contentType = other, "application/json; charset=utf-8"
+			writeJSON(c, p.Status, jsonType, other)
+			return
 		}
 	}
-	writeJSON(c, p.Status, contentType, body)
+	write(c, p.Status, "application/problem+json", p.appendJSON)
 }
 
 // problemOf looks for a refusal first: its cause may be anything, a Problem too,
@@ -212,10 +215,71 @@ func (s *settings) logProblem(c *gin.Context, p *Problem, err error) {
 // writeJSON answers only what could be encoded: a status is not sent before its body exists.
 func writeJSON(c *gin.Context, status int, contentType string, body any) {
 	b, err := json.Marshal(body)
+	writeBytes(c, status, contentType, b, err)
+}
+
+// write is writeJSON of what appended adds.
+func write(c *gin.Context, status int, contentType string, appended func(b []byte) ([]byte, error)) {
+	jsonvalue.Borrowed(func(buffer []byte) []byte {
+		b, err := appended(buffer)
+		writeBytes(c, status, contentType, b, err)
+		return b
+	})
+}
+
+func writeBytes(c *gin.Context, status int, contentType string, b []byte, err error) {
 	if err != nil {
 		_ = c.Error(err)
 		status, contentType = http.StatusInternalServerError, "application/problem+json"
 		b = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal"}`)
 	}
 	c.Data(status, contentType, b)
+}
+
+// appendJSON is what json.Marshal makes of p.
+func (p *Problem) appendJSON(b []byte) ([]byte, error) {
+	text := func(name, value string) {
+		b = jsonvalue.AppendString(append(b, name...), value, jsonvalue.HTML)
+	}
+	some := func(name, value string) {
+		if value != "" {
+			text(name, value)
+		}
+	}
+	text(`{"type":`, p.Type)
+	text(`,"title":`, p.Title)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
+	some(`,"detail":`, p.Detail)
+	text(`,"instance":`, p.Instance)
+	text(`,"code":`, p.Code)
+	some(`,"stage":`, string(p.Stage))
+	if len(p.Reasons) > 0 {
+		var err error
+		if b, err = wire.Middleware.Reasons(append(b, `,"reasons":`...), p.Reasons); err != nil {
+			return b, err
+		}
+	}
+	if p.LegalEvents != nil {
+		b = jsonvalue.AppendStrings(append(b, `,"legal_events":`...), p.LegalEvents, jsonvalue.HTML)
+	}
+	for i, f := range p.Errors {
+		if i == 0 {
+			b = append(b, `,"errors":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		text(`{"pointer":`, f.Pointer)
+		text(`,"message":`, f.Message)
+		b = append(b, '}')
+		if i == len(p.Errors)-1 {
+			b = append(b, ']')
+		}
+	}
+	some(`,"state":`, p.State)
+	if p.Version != 0 {
+		b = strconv.AppendInt(append(b, `,"version":`...), p.Version, 10)
+	}
+	some(`,"policy_revision":`, p.PolicyRevision)
+	some(`,"trace_id":`, p.TraceID)
+	return append(b, '}'), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/wire"
 	"github.com/interlock-go/interlock/middleware"
 )
 
@@ -33,7 +34,10 @@ func (s *Server) listEvents(c *gin.Context, actor interlock.Actor) error {
 	if tag := s.gate.ETag(found.Instance); tag != "" {
 		c.Header("Interlock-ETag", tag)
 	}
-	return answer(c, http.StatusOK, gin.H{"events": menu(found.Options, denied)})
+	return reply(c, http.StatusOK, func(b []byte) ([]byte, error) {
+		b, err := wire.Server.Options(append(b, `{"events":`...), found.Options, denied)
+		return append(b, '}'), err
+	})
 }
 
 func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
@@ -56,12 +60,7 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Event string         `json:"event"`
-		To    string         `json:"to"`
-		Note  string         `json:"note"`
-		Input map[string]any `json:"input"`
-	}
+	var in wire.Event
 	if err := body(c, &in, false); err != nil {
 		return err
 	}
@@ -76,14 +75,6 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 		return err
 	}
 	return s.committed(c, http.StatusOK, result, dryRun)
-}
-
-type availableJSON struct {
-	Machine string       `json:"machine"`
-	ID      string       `json:"id"`
-	State   *string      `json:"state"`
-	Version *int64       `json:"version"`
-	Events  []optionJSON `json:"events"`
 }
 
 func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
@@ -104,35 +95,27 @@ func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
 			{Pointer: "/instances", Message: fmt.Sprintf("must be at most %d", maxAvailable)},
 		}}
 	}
-	out := make([]availableJSON, len(in.Instances))
 	refs := make([]interlock.Ref, len(in.Instances))
 	for i, ref := range in.Instances {
 		if !interlock.ValidID(ref.ID) {
 			return badID(fmt.Sprintf("/instances/%d/id", i))
 		}
-		out[i] = availableJSON{Machine: ref.Machine, ID: ref.ID}
 		refs[i] = ref
 		if m, ok := s.gate.Machine(ref.Machine); ok {
 			refs[i].Machine = m.Name()
 		}
 	}
-	if len(refs) == 0 {
-		return answer(c, http.StatusOK, gin.H{"available": out})
-	}
-	menus, err := s.gate.AvailableMany(c.Request.Context(), actor, refs)
-	if err != nil {
-		return err
+	var menus []*interlock.Menu
+	if len(refs) > 0 {
+		var err error
+		if menus, err = s.gate.AvailableMany(c.Request.Context(), actor, refs); err != nil {
+			return err
+		}
 	}
 	if len(menus) != len(refs) {
 		return fmt.Errorf("the gate answered %d menus to %d instances", len(menus), len(refs))
 	}
-	for i, found := range menus {
-		if found != nil {
-			out[i].State, out[i].Version = &found.Instance.State, &found.Instance.Version
-			out[i].Events = menu(found.Options, true)
-		}
-	}
-	return answer(c, http.StatusOK, gin.H{"available": out})
+	return reply(c, http.StatusOK, func(b []byte) ([]byte, error) { return wire.Available(b, in.Instances, menus) })
 }
 
 func badID(pointer string) error {

@@ -55,6 +55,9 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 
 func badPath(r *http.Request) string {
 	path := r.URL.Path
+	if r.URL.RawPath == "" && r.URL.Scheme == "" && r.URL.Host == "" && r.URL.User == nil && ordinary(path) {
+		return ""
+	}
 	raw := r.URL.EscapedPath()
 	lower := strings.ToLower(raw)
 	switch {
@@ -79,6 +82,24 @@ func badPath(r *http.Request) string {
 		}
 	}
 	return ""
+}
+
+// ordinary tells that a path is made of segments of letters, digits, _ and -.
+func ordinary(path string) bool {
+	before := byte(0)
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+			if i == 0 {
+				return false
+			}
+		case c != '/' || before == '/':
+			return false
+		}
+		before = c
+	}
+	return before != 0 && before != '/'
 }
 
 // headers are on every answer. Nothing here is for a cache, a frame or a guess.

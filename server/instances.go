@@ -12,6 +12,8 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
+	"github.com/interlock-go/interlock/internal/wire"
 	"github.com/interlock-go/interlock/middleware"
 )
 
@@ -50,11 +52,20 @@ func (s *Server) listInstances(c *gin.Context, actor interlock.Actor) error {
 	if next != "" {
 		next = s.cursor(next, question...)
 	}
-	rows := make([]instanceJSON, 0, len(found))
-	for _, i := range found {
-		rows = append(rows, represent(i))
-	}
-	return answer(c, http.StatusOK, gin.H{"instances": rows, "next_cursor": page(c, next)})
+	after := page(c, next)
+	return reply(c, http.StatusOK, func(b []byte) (_ []byte, err error) {
+		b = append(b, `{"instances":[`...)
+		for i := range found {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = wire.Instance(b, &found[i]); err != nil {
+				return b, err
+			}
+		}
+		b, err = jsonvalue.AppendAny(append(b, `],"next_cursor":`...), after, jsonvalue.HTML)
+		return append(b, '}'), err
+	})
 }
 
 func tenant(a interlock.Actor) string {
@@ -120,9 +131,9 @@ func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
 		if err != nil {
 			return err
 		}
-		out := represent(found.Instance)
-		out.Events = menu(found.Options, true)
-		return answer(c, http.StatusOK, out)
+		return reply(c, http.StatusOK, func(b []byte) ([]byte, error) {
+			return wire.InstanceWithEvents(b, &found.Instance, found.Options)
+		})
 	}
 	found, err := s.gate.Get(c.Request.Context(), actor, ref)
 	if err != nil {
@@ -149,7 +160,7 @@ func (s *Server) tagged(c *gin.Context, found interlock.Instance) error {
 		c.Writer.WriteHeaderNow()
 		return nil
 	}
-	return answer(c, http.StatusOK, represent(found))
+	return replyInstance(c, http.StatusOK, &found)
 }
 
 func (s *Server) editFacts(c *gin.Context, actor interlock.Actor) error {

@@ -10,7 +10,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
+	"github.com/interlock-go/interlock/internal/wire"
 )
 
 // stamp is a time on the wire: RFC 3339, UTC, always six digits.
@@ -20,72 +21,10 @@ func (s stamp) MarshalText() ([]byte, error) {
 	return time.Time(s).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
 }
 
-type instanceJSON struct {
-	Machine   string         `json:"machine"`
-	ID        string         `json:"id"`
-	State     string         `json:"state"`
-	Version   int64          `json:"version"`
-	Facts     map[string]any `json:"facts"`
-	CreatedBy string         `json:"created_by"`
-	CreatedAt stamp          `json:"created_at"`
-	Since     stamp          `json:"since"`
-	UpdatedAt stamp          `json:"updated_at"`
-	Events    []optionJSON   `json:"events,omitzero"`
-}
-
-func represent(i interlock.Instance) instanceJSON {
-	return instanceJSON{
-		Machine: i.Machine, ID: i.ID, State: i.State, Version: i.Version, Facts: members(i.Facts),
-		CreatedBy: i.CreatedBy, CreatedAt: stamp(i.CreatedAt), Since: stamp(i.Since), UpdatedAt: stamp(i.UpdatedAt),
-	}
-}
-
-type optionJSON struct {
-	Event       string          `json:"event"`
-	Title       string          `json:"title"`
-	Allowed     bool            `json:"allowed"`
-	Needs       []string        `json:"needs"`
-	To          []targetJSON    `json:"to"`
-	Note        fsm.NoteMode    `json:"note"`
-	Override    bool            `json:"override"`
-	InputSchema json.RawMessage `json:"input_schema"`
-	UI          map[string]any  `json:"ui"`
-}
-
-type targetJSON struct {
-	State   string       `json:"state"`
-	Title   string       `json:"title"`
-	Self    bool         `json:"self,omitempty"`
-	Stay    bool         `json:"stay,omitempty"`
-	Allowed bool         `json:"allowed"`
-	Reasons []reasonJSON `json:"reasons"`
-}
-
 type reasonJSON struct {
 	Code    string         `json:"code"`
 	Message string         `json:"message"`
 	Params  map[string]any `json:"params"`
-}
-
-// menu keeps the denied events and targets only when they are asked for.
-func menu(options []interlock.Option, denied bool) []optionJSON {
-	out := make([]optionJSON, 0, len(options))
-	for _, o := range options {
-		if !o.Allowed && !denied {
-			continue
-		}
-		one := optionJSON{
-			Event: o.Event, Title: o.Title, Allowed: o.Allowed, Needs: list(o.Needs), To: []targetJSON{},
-			Note: o.Note, Override: o.Override, InputSchema: o.InputSchema, UI: members(o.UI),
-		}
-		for _, t := range o.To {
-			if t.Allowed || denied {
-				one.To = append(one.To, targetJSON{t.State, t.Title, t.Self, t.Stay, t.Allowed, reasons(t.Reasons)})
-			}
-		}
-		out = append(out, one)
-	}
-	return out
 }
 
 func reasons(all []interlock.Reason) []reasonJSON {
@@ -206,6 +145,24 @@ func orNull(s string) *string {
 	return &s
 }
 
+// reply is answer of what appended adds.
+func reply(c *gin.Context, status int, appended func(b []byte) ([]byte, error)) (err error) {
+	jsonvalue.Borrowed(func(buffer []byte) []byte {
+		b, failed := appended(buffer)
+		if failed != nil {
+			err = fmt.Errorf("encode the answer: %w", failed)
+			return b
+		}
+		c.Data(status, mediaJSON, b)
+		return b
+	})
+	return err
+}
+
+func replyInstance(c *gin.Context, status int, i *interlock.Instance) error {
+	return reply(c, status, func(b []byte) ([]byte, error) { return wire.Instance(b, i) })
+}
+
 // answer encodes before it writes: a status is not sent before its body exists.
 func answer(c *gin.Context, status int, v any) error {
 	data, err := json.Marshal(v)
@@ -227,7 +184,7 @@ func (s *Server) committed(c *gin.Context, status int, r interlock.Result, dryRu
 			h.Set("ETag", tag)
 		}
 	}
-	return answer(c, status, represent(r.Instance))
+	return replyInstance(c, status, &r.Instance)
 }
 
 // page adds the link to the next page (RFC 8288).

@@ -239,7 +239,11 @@ func (q query) some(name string) (string, error) {
 
 // body reads a strict JSON object; patch allows the merge patch's own media type.
 func body(c *gin.Context, v any, patch bool) error {
-	media, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
+	given := c.GetHeader("Content-Type")
+	if given == mediaJSON {
+		return middleware.DecodeJSON(c, v)
+	}
+	media, _, err := mime.ParseMediaType(given)
 	if err != nil || media != mediaJSON && (!patch || media != mediaPatch) {
 		want := mediaJSON
 		if patch {
