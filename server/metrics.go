@@ -109,6 +109,15 @@ func (m *Metrics) Abandoned(count func() int) {
 	}, func() float64 { return float64(count()) }))
 }
 
+// Differences adds a counter of decisions that were refused because the compiled
+// rules and the engine did not agree, such as policies.Source.Differences counts
+// them. To be called once. Any increase is a defect to be reported.
+func (m *Metrics) Differences(count func() int) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "interlock_policy_differences_total", Help: "Decisions that were refused because the compiled rules and the engine answered differently.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // Observe counts one call of the gate.
 func (m *Metrics) Observe(_ context.Context, o interlock.Observation) {
 	if m == nil {

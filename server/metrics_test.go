@@ -61,6 +61,14 @@ func TestMetricsTellOfAbandonedEvaluations(t *testing.T) {
 	assert.Contains(t, scrape(m), "interlock_policy_evaluations_abandoned 17")
 }
 
+func TestMetricsTellOfDifferences(t *testing.T) {
+	m, n := server.NewMetrics(), 0
+	m.Differences(func() int { return n })
+	assert.Contains(t, scrape(m), "# TYPE interlock_policy_differences_total counter\ninterlock_policy_differences_total 0")
+	n = 3
+	assert.Contains(t, scrape(m), "interlock_policy_differences_total 3")
+}
+
 // Whatever callers send, the number of series stays that of the definitions.
 func TestMetricsAreBounded(t *testing.T) {
 	m := server.NewMetrics()

@@ -184,6 +184,7 @@ func (s *service) run(ctx context.Context) (err error) {
 	if source, ok := s.policy.(*policies.Source); ok {
 		ready = append(ready, server.Check{Name: "policy", Ask: source.Ready})
 		metrics.Abandoned(source.Leaked)
+		metrics.Differences(source.Differences)
 	}
 	srv, err := server.New(server.Config{Gate: g, Identity: s.identity, Headers: s.headers, APIKeys: s.apiKeys, Metrics: metrics, Logger: s.log, CursorKey: s.cursorKey,
 		Checkpoints: s.checkpoints.notes(), Ready: ready,
