@@ -49,7 +49,7 @@ fmt: ## gofmt and import order
 data: services ## the tests over public machines, workflows and logs, in the folder INTERLOCK_DATA
 	INTERLOCK_DATA="$(INTERLOCK_DATA)" $(BESIDE) $(GO) test -tags data -count=1 -v ./internal/data/...
 
-bench: services ## ours beside its peers, on this computer; BENCH=decision,graph,http,commit,growth (or profile) runs parts
+bench: services ## ours beside its peers, on this computer; BENCH=decision,graph,http,commit,growth,footprint (or profile) runs parts
 	$(BESIDE) $(GO) run -C bench .
 
 bench-check: services ## that the benchmarks still run, and all engines still agree: a smoke run

@@ -79,6 +79,7 @@ func TestSmokeRun(t *testing.T) {
 		Modules      map[string]string
 		Quick        bool
 		Rows         []map[string]any
+		Measures     []measure
 	}
 	require.NoError(t, json.Unmarshal(b, &file))
 	require.True(t, file.Quick)
@@ -92,6 +93,12 @@ func TestSmokeRun(t *testing.T) {
 		}
 		require.Regexp(t, `^[≥≤] [\d.]+$`, r["target"])
 		require.IsType(t, true, r["met"])
+	}
+
+	require.NotEmpty(t, file.Measures)
+	for _, m := range file.Measures {
+		require.Positive(t, m.Value, m.Name)
+		require.NotEmpty(t, m.Unit, m.Name)
 	}
 
 	svg, err := os.ReadFile(filepath.Join(dir, "results.svg"))

@@ -1,5 +1,6 @@
 // Command bench measures Interlock beside what else one could use, on this
-// computer: decisions, the graph, HTTP, commits, growth. See README.md.
+// computer: decisions, the graph, HTTP, commits, growth, and what it takes itself.
+// See README.md.
 //
 //	go run . [-quick] [-part decision,graph] [-out out] [-rows 10000000]
 package main
@@ -61,7 +62,7 @@ type part struct {
 }
 
 // parts are what a whole run consists of.
-var parts = []part{{"decision", decision}, {"graph", graph}, {"http", web}, {"commit", commit}, {"growth", growth}}
+var parts = []part{{"decision", decision}, {"graph", graph}, {"http", web}, {"commit", commit}, {"growth", growth}, {"footprint", footprint}}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -102,7 +103,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "(%s took %s)\n", p.name, time.Since(begun).Round(time.Second))
 	}
-	if len(b.rows) == 0 {
+	if len(b.rows)+len(b.measures) == 0 {
 		return nil
 	}
 	b.table()

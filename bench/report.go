@@ -60,8 +60,9 @@ func (g goal) score(ratio float64) float64 {
 
 // report gathers rows, and prints every measurement as it comes.
 type report struct {
-	out  io.Writer
-	rows []row
+	out      io.Writer
+	rows     []row
+	measures []measure
 }
 
 // faster compares times: for "at least" how often ours goes into the peer's, for "at most" the reverse.
@@ -145,6 +146,9 @@ func quantile(sorted []time.Duration, p float64) string {
 
 // table prints the comparisons with their targets.
 func (r *report) table() {
+	if len(r.rows) == 0 {
+		return
+	}
 	r.section("Targets")
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "path\tours\tpeer\t\tratio\tof the rounds\ttarget\t")
@@ -190,6 +194,7 @@ type results struct {
 	Modules  map[string]string `json:"modules"` // version by path, of what is compared and what does our work
 	Quick    bool              `json:"quick"`   // a smoke run: its numbers mean nothing
 	Rows     []row             `json:"rows"`
+	Measures []measure         `json:"measures"` // without peers and targets
 }
 
 // compared are the modules whose versions a reader wants to know.
@@ -230,7 +235,7 @@ func (r *report) write(dir string, quick bool) error {
 			}
 		}
 	}
-	b, err := json.MarshalIndent(results{computer(), runtime.Version(), versions(), quick, r.rows}, "", "\t")
+	b, err := json.MarshalIndent(results{computer(), runtime.Version(), versions(), quick, r.rows, r.measures}, "", "\t")
 	if err != nil {
 		return err
 	}
