@@ -259,10 +259,14 @@ func TestRevokeFloorsTheCache(t *testing.T) {
 // stalledCache knows nothing and keeps whoever writes to it.
 type stalledCache struct {
 	*memoryCache
-	release chan struct{}
+	began, release chan struct{}
 }
 
 func (c stalledCache) Put(context.Context, string, []interlock.CacheEntry) error {
+	select {
+	case c.began <- struct{}{}:
+	default:
+	}
 	<-c.release
 	return nil
 }
@@ -270,7 +274,7 @@ func (c stalledCache) Put(context.Context, string, []interlock.CacheEntry) error
 // Writes to the cache go behind the answer: a cache that stalls delays neither
 // calls nor, past its context, the gate's end.
 func TestStalledCacheDelaysNobody(t *testing.T) {
-	cache := stalledCache{newCache(), make(chan struct{})}
+	cache := stalledCache{newCache(), make(chan struct{}, 1), make(chan struct{})}
 	g, err := interlock.New(interlock.Config{Machines: machines(t, loanYAML), Policy: loanRules(), Store: memory(t), Cache: cache, Logger: quiet()})
 	require.NoError(t, err)
 	newLoan(t, g, "17")
@@ -278,6 +282,7 @@ func TestStalledCacheDelaysNobody(t *testing.T) {
 		_, err := g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
 		require.NoError(t, err)
 	}
+	<-cache.began
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, g.Close(short), context.DeadlineExceeded)

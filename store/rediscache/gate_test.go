@@ -112,7 +112,7 @@ func (d *desk) warm() {
 // settled waits until the newest state is in the cache.
 func (d *desk) settled() {
 	d.t.Helper()
-	i, err := d.gate.Get(d.t.Context(), system, interlock.Ref{Machine: "ticket", ID: "T1"})
+	i, err := d.gate.Get(interlock.Strong(d.t.Context()), system, interlock.Ref{Machine: "ticket", ID: "T1"})
 	require.NoError(d.t, err)
 	require.Eventually(d.t, func() bool {
 		got, err := d.Get(d.t.Context(), d.epoch(), []interlock.CacheKey{{Kind: "instance", Tenant: "default", Machine: "ticket", ID: "T1"}})

@@ -13,7 +13,7 @@ type writer struct {
 	db    *sql.DB
 	turn  chan struct{}
 	known map[string]*prepared // by their text
-	due   []string         // run as text twice: prepared before the next transaction
+	due   []string             // run as text twice: prepared before the next transaction
 }
 
 // prepared is a statement that was run; stmt is nil until it is prepared. database/sql
