@@ -153,11 +153,13 @@ func idList(ids []string) string {
 	return string(jsonvalue.AppendStrings(nil, keep, jsonvalue.Plain))
 }
 
+// One row of each instance's history is looked for: of an EXISTS, PostgreSQL makes
+// a pass over all of history.
 const listSQL = `SELECT i.id FROM il.instance i WHERE i.tenant = $1 AND i.machine = $2 AND i.id > $3
 	AND (CAST($4 AS TEXT) = '' OR i.state = $4)
 	AND i.updated_at >= $5
-	AND (CAST($6 AS TEXT) = '' OR EXISTS (SELECT 1 FROM il.history h
-		WHERE h.tenant = i.tenant AND h.machine = i.machine AND h.instance = i.id AND (h.actor = $6 OR h.on_behalf_of = $6)))
+	AND (CAST($6 AS TEXT) = '' OR 1 = coalesce((SELECT 1 FROM il.history h
+		WHERE h.tenant = i.tenant AND h.machine = i.machine AND h.instance = i.id AND (h.actor = $6 OR h.on_behalf_of = $6) LIMIT 1), 0))
 ORDER BY i.id LIMIT $7`
 
 // List is interlock.InstanceStore's. The ids are selected first and read
