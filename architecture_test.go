@@ -59,12 +59,17 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, telemetry, sqliteLibs, postgresLibs),
 	},
 	{
-		from: "store/storetest", to: ours(".", "fsm", "internal/testservice"), testsTo: testStores,
+		from: "store/storetest", to: ours(".", "fsm", "archive", "internal/testservice"), testsTo: testStores,
 		never: slices.Concat(web, rego, telemetry),
 	},
 	{
 		from: "checkpoint", to: ours("."), others: []string{"golang.org/x/mod/sumdb/note"},
 		testsTo: ours("fsm", "store/...", "internal/testservice"),
+		never:   slices.Concat(web, rego, databases, telemetry),
+	},
+	{
+		from: "archive", to: ours("."), others: []string{},
+		testsTo: ours("fsm", "store/..."),
 		never:   slices.Concat(web, rego, databases, telemetry),
 	},
 	{

@@ -175,7 +175,7 @@ func changeActor(epoch string, prev, next ActorRecord, q *question, event string
 		Seq: ch.Next.Version, Event: event, From: state(prev), To: state(next), Actor: q.actor.ID, Person: q.actor.Person,
 		Note: q.note, Input: input, Time: q.now}
 	ch.Record.Prev = head
-	if event != "$erase" { // its texts stay for good
+	if !keepsTexts(event) {
 		ch.Record.Facts = next.Attrs
 	}
 	ch.Record.seal(link)

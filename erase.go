@@ -27,6 +27,11 @@ type EraseRequest struct {
 type Erased struct {
 	Rows   int64 `json:"rows"`   // that lost their texts
 	Chains int64 `json:"chains"` // that they stand in; each got a row $erase
+
+	// Archived are rows of these chains, and of others of the tenant where it was
+	// everywhere, that have left the store: their texts stand in the files of the
+	// archive still.
+	Archived int64 `json:"archived"`
 }
 
 const (
@@ -64,10 +69,7 @@ func (g *Gate) Erase(ctx context.Context, by Actor, req EraseRequest) (Erased, e
 
 // Erase is [Gate.Erase] for an operator who has the store and no gate over it.
 func Erase(ctx context.Context, store Store, by Actor, req EraseRequest) (Erased, error) {
-	g := &Gate{cfg: Config{Store: store}}
-	g.cfg.setDefaults()
-	g.log = g.cfg.Logger
-	g.snap.Store(&snapshot{})
+	g := gateOver(store)
 	q, no := g.ask(opErase, by, Ref{req.Machine, req.ID})
 	if no != nil {
 		return Erased{}, no
@@ -114,32 +116,34 @@ func (r *EraseRequest) fits() *Refusal {
 // erased before an error stays erased, and says so in its chain.
 func (g *Gate) eraseEverywhere(ctx context.Context, q *question, req EraseRequest) (Erased, error) {
 	var done Erased
-	var refs []Ref
-	query := AuditQuery{Tenant: q.actor.Tenant, Actor: req.Actor, Outcome: Committed, Limit: MaxAudit}
-	for {
-		page, err := Audit(ctx, g.cfg.Store, query)
-		if err != nil {
-			return done, err
-		}
-		for _, t := range page.Rows {
-			if ref := (Ref{t.Machine, t.Instance}); len(refs) == 0 || refs[len(refs)-1] != ref { // rows come chain by chain
-				refs = append(refs, ref)
-			}
-		}
-		if query.After = page.Next; page.Next == "" {
-			break
-		}
+	refs, _, err := g.chainsWith(ctx, AuditQuery{Tenant: q.actor.Tenant, Actor: req.Actor})
+	if err != nil {
+		return done, err
 	}
-	named := len(refs) > 0
-	if own := (Ref{ActorMachine, req.Actor}); !slices.Contains(refs, own) {
+	// Whether he stands in rows that were archived, the store doesn't know.
+	shortened, through, err := g.chainsWith(ctx, AuditQuery{Tenant: q.actor.Tenant, Event: archiveEvent})
+	if err != nil {
+		return done, err
+	}
+	named, own := len(refs) > 0, Ref{ActorMachine, req.Actor}
+	if !slices.Contains(refs, own) {
 		refs = append(refs, own)
+	}
+	asked := map[Ref]bool{}
+	for _, ref := range refs {
+		asked[ref] = true // they tell for themselves
+	}
+	for i, ref := range shortened {
+		if !asked[ref] {
+			done.Archived += through[i]
+		}
 	}
 	for _, ref := range refs {
 		one := *q
 		one.ref = ref
 		r := req
 		r.Machine, r.ID = ref.Machine, ref.ID
-		if ref == (Ref{ActorMachine, req.Actor}) {
+		if ref == own {
 			r.Actor = "" // what others wrote about him is about him
 		}
 		if err := g.eraseChain(ctx, &one, r, &done); err != nil {
@@ -147,6 +151,9 @@ func (g *Gate) eraseEverywhere(ctx context.Context, q *question, req EraseReques
 			if errors.As(err, &no) && no.Code == "not_found" {
 				if !named { // a slip of the pen must not look like an erasure
 					no.Message = "no row names this actor"
+					if done.Archived > 0 {
+						no.Message += ", of those that weren't archived"
+					}
 					return done, no
 				}
 				continue // an actor of whom nothing is stored, such as the system's
@@ -157,11 +164,33 @@ func (g *Gate) eraseEverywhere(ctx context.Context, q *question, req EraseReques
 	return done, nil
 }
 
+// chainsWith are the chains in which the query finds rows, and up to which row
+// the newest of these says that rows were archived.
+func (g *Gate) chainsWith(ctx context.Context, query AuditQuery) (refs []Ref, through []int64, err error) {
+	for query.Outcome, query.Limit = Committed, MaxAudit; ; {
+		page, err := Audit(ctx, g.cfg.Store, query)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, t := range page.Rows {
+			if ref := (Ref{t.Machine, t.Instance}); len(refs) == 0 || refs[len(refs)-1] != ref { // rows come chain by chain
+				refs, through = append(refs, ref), append(through, 0)
+			}
+			if said, err := parseArchived(t.Input); err == nil && t.Event == archiveEvent {
+				through[len(through)-1] = said.through
+			}
+		}
+		if query.After = page.Next; page.Next == "" {
+			return refs, through, nil
+		}
+	}
+}
+
 // eraseChain commits as many $erase as it takes.
 func (g *Gate) eraseChain(ctx context.Context, q *question, req EraseRequest, done *Erased) error {
 	first := true
 	for lost := 0; ; {
-		n, more, err := g.eraseOnce(ctx, q, req, first)
+		n, archived, more, err := g.eraseOnce(ctx, q, req, first)
 		switch {
 		case errors.Is(err, ErrStale) && lost < maxLooks:
 			if no := g.keyStands(ctx, q); no != nil {
@@ -182,6 +211,9 @@ func (g *Gate) eraseChain(ctx context.Context, q *question, req EraseRequest, do
 		if n > 0 && first {
 			done.Chains++
 		}
+		if first {
+			done.Archived += archived
+		}
 		if first = false; !more {
 			return nil
 		}
@@ -189,18 +221,18 @@ func (g *Gate) eraseChain(ctx context.Context, q *question, req EraseRequest, do
 	}
 }
 
-func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, first bool) (n int64, more bool, err error) {
+func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, first bool) (n, archived int64, more bool, err error) {
 	epoch, own, no := g.admin(ctx, q)
 	if no != nil {
-		return 0, false, no
+		return 0, 0, false, no
 	}
 	inst, actor, err := g.erasable(ctx, q)
 	if err != nil {
-		return 0, false, err
+		return 0, 0, false, err
 	}
-	rows, more, err := g.textsOf(ctx, q, req)
+	rows, archived, more, err := g.textsOf(ctx, q, req)
 	if err != nil || len(rows) == 0 && !(req.Attempts && first) {
-		return 0, false, err
+		return 0, archived, false, err
 	}
 	seqs := make([]int64, len(rows))
 	for i, r := range rows {
@@ -214,7 +246,7 @@ func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, fir
 		c.Actor = changeActor(epoch, *actor, *actor, q, q.event, q.form)
 		key, version = actorKey(actor.Tenant, actor.ID), c.Actor.Next.Version
 	} else {
-		c.Instance = eraseInstance(epoch, inst, own, q)
+		c.Instance = sameInstance(epoch, inst, own, q)
 		key, version = instanceKey(inst.Tenant, q.ref), c.Instance.Next.Version
 	}
 	// Who erases his own chain's texts changes the row that is asked for.
@@ -222,10 +254,10 @@ func (g *Gate) eraseOnce(ctx context.Context, q *question, req EraseRequest, fir
 		c.Actors = []ActorCheck{{ID: own.ID, Version: own.Version, Digest: own.digest()}}
 	}
 	if err := g.commit(ctx, c); err != nil {
-		return 0, false, err
+		return 0, 0, false, err
 	}
 	g.floor(ctx, epoch, key, version)
-	return int64(len(rows)), more, nil
+	return int64(len(rows)), archived, more, nil
 }
 
 // erasable is the instance or the actor whose chain it is.
@@ -246,20 +278,23 @@ func (g *Gate) erasable(ctx context.Context, q *question) (*Instance, *ActorReco
 	return f.Instance, nil, err
 }
 
-// textsOf are the rows that lose their texts, oldest first, and whether there
-// are more than one commit takes. A $erase keeps its own: it is what proves the others.
-func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows []ErasedRow, more bool, err error) {
+// textsOf are the rows that lose their texts, oldest first, how many of those asked
+// for were archived, and whether there are more than one commit takes. A $erase or $archive keeps its own: it is what proves the others.
+func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows []ErasedRow, archived int64, more bool, err error) {
 	for after := int64(0); ; {
 		limited, cancel := g.reading(ctx)
 		page, err := g.cfg.Store.History(limited, q.actor.Tenant, q.ref, after, pageErase)
 		cancel()
 		if err != nil {
-			return nil, false, err
+			return nil, 0, false, err
+		}
+		if after == 0 && len(page) > 0 {
+			archived = req.before(page[0].Seq)
 		}
 		for _, r := range page {
 			after = r.Seq
 			switch {
-			case r.Erased, r.Event == "$erase", len(r.Salt) == 0:
+			case r.Erased, keepsTexts(r.Event), len(r.Salt) == 0:
 				continue
 			case req.Seqs != nil && !slices.Contains(req.Seqs, r.Seq):
 				continue
@@ -267,27 +302,42 @@ func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows
 				continue
 			}
 			if len(rows) == maxErase {
-				return rows, true, nil
+				return rows, archived, true, nil
 			}
 			t := r.Transition
 			t.Note, t.Input, t.Facts = "", nil, nil
 			message, err := json.Marshal(t)
 			if err != nil {
-				return nil, false, err
+				return nil, 0, false, err
 			}
 			rows = append(rows, ErasedRow{Seq: r.Seq, ID: r.ID, Message: message})
 		}
 		if len(page) < pageErase {
-			return rows, false, nil
+			return rows, archived, false, nil
 		}
 	}
 }
 
-// eraseInstance is the instance as it was, one version on: nobody did anything to it.
-func eraseInstance(epoch string, prev *Instance, own ActorRecord, q *question) *InstanceChange {
+// before is how many rows are asked for that stand before the oldest of the store.
+func (r *EraseRequest) before(oldest int64) (n int64) {
+	if r.Seqs == nil {
+		return oldest - 1
+	}
+	for _, seq := range r.Seqs {
+		if seq > 0 && seq < oldest {
+			n++
+		}
+	}
+	return n
+}
+
+// sameInstance is the instance as it was, one version on: nobody did anything to it.
+func sameInstance(epoch string, prev *Instance, own ActorRecord, q *question) *InstanceChange {
 	ch := &InstanceChange{PrevVersion: prev.Version, PrevState: prev.State, PrevDigest: prev.digest(), PrevHead: prev.Head, Next: *prev}
 	ch.Next.Version++
-	ch.Next.UpdatedAt = q.now
+	if q.event != archiveEvent { // that shows in nothing but the version
+		ch.Next.UpdatedAt = q.now
+	}
 	ch.NextDigest = ch.Next.digest()
 	rec := &ch.Record
 	rec.Transition = q.transition(ruling{event: q.event, from: prev.State, to: prev.State, stay: true}, ch.Next, "")

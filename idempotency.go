@@ -145,7 +145,7 @@ func (g *Gate) stored(ctx context.Context, q *question, held *Idempotency) (outc
 	limited, cancel := g.reading(ctx)
 	defer cancel()
 	rows, err := g.cfg.Store.History(limited, q.actor.Tenant, ref, held.Seq-1, 1)
-	if err != nil || len(rows) != 1 {
+	if err != nil || len(rows) != 1 || rows[0].Seq != held.Seq { // another row: that of the answer was archived, by a clock that is days off
 		return outcome{}, unavailable("store_failed", "the store doesn't answer", err)
 	}
 	then := now

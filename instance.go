@@ -45,7 +45,8 @@ type Last struct {
 // administrator adopted it in another state than the initial one; an instance
 // moved by a new definition has $move; an application's column that was changed
 // by hand and written back has $repair; $erase says that texts of earlier rows
-// were erased. None of these but $create enters anybody.
+// were erased, $archive that earlier rows have left the store. None of these but
+// $create enters anybody.
 type Transition struct {
 	ID       string `json:"id"` // unique; UUIDv7
 	Tenant   string `json:"tenant"`

@@ -22,6 +22,7 @@ const (
 	opExplain operation = "explain"
 	opActor   operation = "actor"
 	opErase   operation = "erase"
+	opArchive operation = "archive"
 	opAudit   operation = "audit"
 	opRepair  operation = "repair"
 )

@@ -241,7 +241,9 @@ func (g *Gate) Counts(ctx context.Context, actor Actor, name string) (map[string
 	return counts, nil
 }
 
-// History returns rows with seq > after, oldest first, at most limit (1 to 500; 0 is 100).
+// History returns rows with seq > after, oldest first, at most limit (1 to 500; 0
+// is 100). Where the first one's Seq is more than after+1, those between were
+// archived: see [Archive].
 func (g *Gate) History(ctx context.Context, actor Actor, ref Ref, after int64, limit int) ([]Transition, error) {
 	q, _, no := g.reader(ctx, actor, ref, opRead)
 	if no != nil {

@@ -144,7 +144,8 @@ type ActorStore interface {
 // HistoryStore reads history and keeps refused attempts.
 type HistoryStore interface {
 	// History returns rows with seq > after, ascending, at most limit. Notes and
-	// inputs that were erased are "" and nil, with Record.Erased set.
+	// inputs that were erased are "" and nil, with Record.Erased set. Rows that were
+	// archived are not among them.
 	History(ctx context.Context, tenant string, ref Ref, after int64, limit int) ([]Record, error)
 	// AddAttempts appends refused attempts and adds to the counters, in one
 	// transaction; it keeps at most keep newest attempts of an instance.
@@ -243,6 +244,10 @@ type Commit struct {
 	// commit needs no Revision and no Bound: no rules are applied, no state changes.
 	Erase *Erasure
 
+	// Archive removes rows before this one, whose $archive it is, with their texts.
+	// Like Erase it needs no Revision and no Bound.
+	Archive *Archival
+
 	// Idempotency completes a key, which must still be reserved under its Token:
 	// else ErrKeyUsed. That alone decides between two commits of one request, one
 	// of which was made after the other's lease had run out.
@@ -255,6 +260,11 @@ type Erasure struct {
 	Rows     []ErasedRow // ascending by Seq
 	Attempts bool        // the instance's refused attempts
 }
+
+// Archival is what leaves a chain at its beginning: the rows with After < seq <=
+// Through, all of which must be there, and none before them; else ErrStale. At
+// least the row before the commit's own stays.
+type Archival struct{ After, Through int64 }
 
 // ErasedRow loses note, input, facts and salt.
 type ErasedRow struct {

@@ -19,7 +19,7 @@ import (
 // raises the ceiling in the same change, and says why. The root's count holds
 // the caller's face and the contract with stores, caches and policies.
 func TestExportedNamesStayUnderTheirCeiling(t *testing.T) {
-	for dir, ceiling := range map[string]int{".": 110, "middleware": 16} {
+	for dir, ceiling := range map[string]int{".": 115, "middleware": 16} {
 		t.Run(dir, func(t *testing.T) {
 			names := exportedNames(t, os.DirFS(dir))
 			t.Logf("%d exported names, ceiling %d: %s", len(names), ceiling, strings.Join(names, " "))

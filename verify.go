@@ -11,13 +11,17 @@ import (
 
 // VerifyReport is what [Verify] found.
 type VerifyReport struct {
-	Chains int64   `json:"chains"`
-	Rows   int64   `json:"rows"`
-	Erased int64   `json:"erased"`      // rows whose texts were erased; the chain holds all the same
-	Bad    []Fault `json:"bad"`         // in byte order of (tenant, machine, instance); the first 100
-	SkewMS int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
+	Chains   int64   `json:"chains"`
+	Rows     int64   `json:"rows"`
+	Erased   int64   `json:"erased"`      // rows whose texts were erased; the chain holds all the same
+	Archived int64   `json:"archived"`    // rows that have left the store, as their chains say, and were not looked at
+	Bad      []Fault `json:"bad"`         // in byte order of (tenant, machine, instance); the first 100
+	SkewMS   int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
 
 	Witnessed int64 `json:"witnessed"` // chains of which history has a row that a witness marks; each counts once
+	Unseen    int64 `json:"unseen"`    // marks of witnesses on rows that were archived and not looked at
+
+	ArchiveFiles []string `json:"archive_files"` // in which chains say that archived rows are; the first 100
 }
 
 // OK tells that nothing was found.
@@ -47,11 +51,14 @@ const maxFaults = 100
 // deletion in the middle, an insertion and a reorder, also of the rows that
 // history speaks of, and that the database no longer forbids these. That a chain
 // was cut off, rebuilt or removed together with its instance is found by what
-// witnesses know of it. progress, if not nil, is called now and then with the
-// rows done. The error says that the store or a witness could not be read.
+// witnesses know of it. Rows that a chain says were archived are counted, and not
+// looked at, unless the store is one that has them too (package archive). progress,
+// if not nil, is called now and then with the rows done. The error says that the
+// store or a witness could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64), witnesses ...Witness) (VerifyReport, error) {
 	v := verifier{ctx: Strong(ctx), store: store, progress: progress, watchers: watchers(witnesses)}
-	v.report.Bad = []Fault{}
+	v.report.Bad, v.report.ArchiveFiles = []Fault{}, []string{}
+	v.files, _ = store.(archiveFiles)
 	for _, w := range v.watchers {
 		defer w.stop()
 		if err := w.advance(); err != nil {
@@ -105,8 +112,10 @@ type verifier struct {
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
 	watchers []*watcher
-	marked   *Record // newest row that a witness was right about
-	erased   erasures
+	marked   *Record        // newest row that a witness was right about
+	erased   map[int64]bool // rows of the chain without their texts, and no $erase yet
+	jumps    []*jump        // places of the chain where rows are missing
+	files    archiveFiles   // nil: none at hand
 }
 
 // guards asks a store that can tell what its database lacks of the guards
@@ -126,52 +135,6 @@ func (v *verifier) guards() error {
 		v.report.Bad = append(v.report.Bad, Fault{Problem: what})
 	}
 	return nil
-}
-
-// readEpochs knows which epochs rows may be of. A store that doesn't keep the
-// former ones has one.
-func (v *verifier) readEpochs() (err error) {
-	if v.epoch, err = v.store.Epoch(v.ctx); err != nil {
-		return err
-	}
-	v.epochs = map[string]int{v.epoch: 0}
-	if keeps, ok := v.store.(interface {
-		Epochs(ctx context.Context) ([]Epoch, error)
-	}); ok {
-		all, err := keeps.Epochs(v.ctx)
-		if err == nil && (len(all) == 0 || all[len(all)-1].ID != v.epoch) { // perhaps one has just begun
-			if v.epoch, err = v.store.Epoch(v.ctx); err == nil {
-				all, err = keeps.Epochs(v.ctx)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		for i, e := range all {
-			v.epochs[e.ID] = i
-		}
-		switch n := len(all); {
-		case n == 0:
-			v.report.Bad = append(v.report.Bad, Fault{Problem: "the store's epochs are gone"})
-		case all[n-1].ID != v.epoch:
-			v.report.Bad = append(v.report.Bad, Fault{Problem: fmt.Sprintf("the store says that its epoch is %s, and the newest that it tells of is %s", v.epoch, all[n-1].ID)})
-		}
-	}
-	return nil
-}
-
-// checkEpoch: a row is of an epoch that the store has had, and never of an
-// earlier one than the row before it.
-func (v *verifier) checkEpoch(r *Record, p *parsed, first bool) {
-	at, known := v.epochs[p.epoch]
-	switch {
-	case !known:
-		v.bad(r, "it is of epoch %s, which this store never had", p.epoch)
-		return
-	case !first && at < v.since:
-		v.bad(r, "it is of an earlier epoch than the row before")
-	}
-	v.since = at
 }
 
 func (v *verifier) nextHead() error {
@@ -271,6 +234,7 @@ func (v *verifier) row(r *Record) error {
 	if err := v.texts(r); err != nil {
 		return err
 	}
+	v.archival(r)
 	return v.passed(r)
 }
 
@@ -285,14 +249,19 @@ func (v *verifier) check(r *Record, wantSeq int64, wantPrev []byte) {
 	if sum := sha256.Sum256(r.Bytes); !bytes.Equal(sum[:], r.Hash) {
 		v.bad(r, "its hash isn't that of its bytes")
 	}
-	if r.Seq != wantSeq {
+	follows := bytes.Equal(p.prev, wantPrev)
+	switch {
+	case r.Seq > wantSeq: // whether rows were archived here, later rows say
+		v.jumps = append(v.jumps, &jump{row: r, after: wantSeq - 1, follows: follows})
+		follows = true
+	case r.Seq < wantSeq:
 		v.bad(r, "row %d is missing or out of order", wantSeq)
 	}
 	// The epoch in the first row's bytes is the one under which the chain began.
 	if wantSeq == 1 && r.Seq == 1 {
-		wantPrev = genesis(p.epoch, r.Tenant, r.Machine, r.Instance)
+		follows = bytes.Equal(p.prev, genesis(p.epoch, r.Tenant, r.Machine, r.Instance))
 	}
-	if !bytes.Equal(p.prev, wantPrev) || !bytes.Equal(r.Prev, p.prev) {
+	if !follows || !bytes.Equal(r.Prev, p.prev) {
 		v.bad(r, "it doesn't follow the row before")
 	}
 	v.checkEpoch(r, p, wantSeq == 1)
@@ -342,6 +311,7 @@ func (v *verifier) endChain() error {
 	}
 	v.last = nil
 	v.unnamed(r)
+	v.landed(r)
 	for v.head != nil && v.head.before(r) {
 		if err := v.headless(v.head); err != nil {
 			return err

@@ -78,16 +78,18 @@ func (v *verifier) passed(r *Record) error {
 				break
 			}
 			switch {
-			case c < 0 || w.mark.Version < r.Seq:
-				gone := &Record{Transition: Transition{Tenant: w.mark.Tenant, Machine: w.mark.Machine, Instance: w.mark.ID, Seq: w.mark.Version}}
-				v.bad(gone, "%s knows this row, and history has it no longer: rows or the whole chain were removed", w.name)
+			case c < 0:
+				v.gone(w.name, w.mark)
+			case w.mark.Version < r.Seq:
+				if j := v.jumped(w.mark.Version); j != nil { // perhaps it was archived
+					j.marks = append(j.marks, heldMark{w.name, *w.mark})
+				} else {
+					v.gone(w.name, w.mark)
+				}
 			case !bytes.Equal(w.mark.Hash, r.Hash):
 				v.bad(r, "%s knows another row in this place: the chain was rebuilt", w.name)
 			default:
-				if !sameChain(v.marked, r) {
-					v.report.Witnessed++
-				}
-				v.marked = r
+				v.witnessed(r)
 			}
 			if err := w.advance(); err != nil {
 				return err
@@ -95,4 +97,18 @@ func (v *verifier) passed(r *Record) error {
 		}
 	}
 	return nil
+}
+
+// gone is a row that a witness knows, and nobody says where it is.
+func (v *verifier) gone(witness string, m *Mark) {
+	r := &Record{Transition: Transition{Tenant: m.Tenant, Machine: m.Machine, Instance: m.ID, Seq: m.Version}}
+	v.bad(r, "%s knows this row, and history has it no longer: rows or the whole chain were removed", witness)
+}
+
+// witnessed counts the row's chain, once.
+func (v *verifier) witnessed(r *Record) {
+	if !sameChain(v.marked, r) {
+		v.report.Witnessed++
+	}
+	v.marked = r
 }

@@ -103,13 +103,17 @@ type rowView struct {
 }
 
 type historyView struct {
-	History    []rowView `json:"history"`
-	NextCursor *string   `json:"next_cursor"`
+	History        []rowView `json:"history"`
+	ArchivedBefore *int64    `json:"archived_before"` // rows before this one, on this page, have left the store; null: none
+	NextCursor     *string   `json:"next_cursor"`
 }
 
-// viewHistory takes one row more than fits, where there are more.
-func viewHistory(rows []interlock.Transition, limit int) historyView {
+// viewHistory takes the rows after a seq, one more than fits, where there are more.
+func viewHistory(rows []interlock.Transition, after int64, limit int) historyView {
 	v := historyView{History: []rowView{}}
+	if len(rows) > 0 && rows[0].Seq > after+1 {
+		v.ArchivedBefore = &rows[0].Seq
+	}
 	for i, t := range rows {
 		if i == limit {
 			next := strconv.FormatInt(rows[i-1].Seq, 10)

@@ -149,7 +149,7 @@ func allowed(options []interlock.Option) []interlock.Option {
 }
 
 // History answers with committed rows, oldest first: {"history": […],
-// "next_cursor"}; `?limit=` (1 to 200, default 50) and `?cursor=`.
+// "archived_before", "next_cursor"}; `?limit=` (1 to 200, default 50) and `?cursor=`.
 func (il *Interlock) History() gin.HandlerFunc {
 	return il.handler(spec{kind: reads}, func(c *gin.Context, g *Group, actor interlock.Actor) {
 		ref, err := il.ref(c, g)
@@ -168,7 +168,7 @@ func (il *Interlock) History() gin.HandlerFunc {
 			WriteProblem(c, err)
 			return
 		}
-		respond(c, viewHistory(rows, int(limit)))
+		respond(c, viewHistory(rows, after, int(limit)))
 	})
 }
 

@@ -38,12 +38,16 @@ func (s *Server) getHistory(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
+	var archived *int64
+	if len(rows) > 0 && rows[0].Seq > after+1 {
+		archived = &rows[0].Seq
+	}
 	next := ""
 	if len(rows) > limit {
 		rows = rows[:limit]
 		next = s.cursor(strconv.FormatInt(rows[limit-1].Seq, 10), question...)
 	}
-	out := gin.H{"history": historyRows(rows), "next_cursor": page(c, next)}
+	out := gin.H{"history": historyRows(rows), "archived_before": archived, "next_cursor": page(c, next)}
 	if withAttempts {
 		attempts, err := s.gate.Attempts(c.Request.Context(), actor, ref, limit)
 		if err != nil {

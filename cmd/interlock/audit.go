@@ -4,24 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/archive"
 	"github.com/interlock-go/interlock/checkpoint"
 	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 func (p *program) audit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Verify, sign, export and erase history", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "audit", Short: "Verify, sign, export, erase and archive history", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint(), p.auditExport(), p.auditErase())
+	cmd.AddCommand(p.auditVerify(), p.auditKeygen(), p.auditCheckpoint(), p.auditExport(), p.auditErase(), p.auditArchive())
 	return cmd
 }
 
 func (p *program) auditVerify() *cobra.Command {
-	var where, publicKey string
+	var where, publicKey, archived string
 	var checkpoints []string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -33,7 +35,9 @@ instance and actor against the newest row, and the database's guards against cha
 A chain that was cut off, rebuilt or removed together with its instance looks like
 a shorter history: --checkpoint finds that. It takes notes of "interlock audit
 checkpoint", or folders of them, whose lists of heads lie beside them, and
---public-key the key that signed them, or its file (.pub).`,
+--public-key the key that signed them, or its file (.pub).
+Rows that were archived are counted; --archive, the folder of "interlock audit
+archive", looks at them too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := existing(where); err != nil {
@@ -47,8 +51,16 @@ checkpoint", or folders of them, whose lists of heads lie beside them, and
 				return err
 			}
 			defer func() { err = errors.Join(err, st.close()) }()
+			store := st.Store
+			if archived != "" {
+				folder, err := archive.Read(archived)
+				if err != nil {
+					return err
+				}
+				store = folder.Over(store)
+			}
 			bar := p.progress("rows verified")
-			report, err := verify(cmd.Context(), st.Store, publicKey, checkpoints, bar.set)
+			report, err := verify(cmd.Context(), store, publicKey, checkpoints, bar.set)
 			bar.end()
 			if err != nil {
 				return err
@@ -59,6 +71,7 @@ checkpoint", or folders of them, whose lists of heads lie beside them, and
 	cmd.Flags().StringVar(&where, "store", "", "sqlite:PATH or a postgres:// URL (required)")
 	cmd.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "signed note, or folder of them; may be given again")
 	cmd.Flags().StringVar(&publicKey, "public-key", "", "key that signed the checkpoints, or its file")
+	cmd.Flags().StringVar(&archived, "archive", "", "folder of archived rows")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cobra.CheckErr(cmd.MarkFlagRequired("store"))
 	return cmd
@@ -106,6 +119,12 @@ func (p *program) printVerify(name string, r *checkpoint.Report, asJSON bool) er
 		}
 		fmt.Fprintf(p.out, "%s: history is %s: %d rows in %d chains, %d with erased texts, clock skew at most %s\n",
 			name, state, r.Rows, r.Chains, r.Erased, skew(r.SkewMS))
+		if r.Archived > 0 {
+			fmt.Fprintf(p.out, "%d more rows are archived and were not looked at (--archive does); files: %s\n", r.Archived, printable(strings.Join(r.ArchiveFiles, ", ")))
+		}
+		if r.Unseen > 0 {
+			fmt.Fprintf(p.out, "%d marks of checkpoints are of such rows, and were held against nothing\n", r.Unseen)
+		}
 	}
 	if !r.OK() {
 		return &finding{}

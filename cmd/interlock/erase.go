@@ -31,14 +31,8 @@ touched. SQLite has one writing process: beside a running server, use
 POST /v1/audit/erasures.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if operator == "" {
-				if operator, err = account(); err != nil {
-					return err
-				}
-			}
-			operator = "operator~" + operator // no identity claims that: interlock.IsReservedActor
-			if !interlock.ValidID(operator) {
-				return fmt.Errorf("--operator: history can't keep %q: want [A-Za-z0-9._~-], 119 characters at most", operator)
+			if operator, err = operatorID(operator); err != nil {
+				return err
 			}
 			if err := existing(where); err != nil {
 				return err
@@ -58,6 +52,9 @@ POST /v1/audit/erasures.`,
 			}
 			if err == nil && done.Rows == 0 {
 				fmt.Fprintf(p.out, "%s: there was nothing to erase\n", st.name)
+			}
+			if err == nil && done.Archived > 0 {
+				fmt.Fprintf(p.out, "%s: %d rows are archived: their texts stand in the files of the archive still\n", st.name, done.Archived)
 			}
 			return err
 		},

@@ -44,7 +44,7 @@ func Check(c *interlock.Commit) error {
 	if (c.Instance == nil) == (c.Actor == nil) {
 		return errors.New("commit: want exactly one of Instance and Actor")
 	}
-	if c.Instance != nil && c.Revision.Machine == "" && c.Erase == nil {
+	if c.Instance != nil && c.Revision.Machine == "" && !ofHistory(c) {
 		return errors.New("commit: an instance changes under a revision: Revision.Machine is missing")
 	}
 	if c.Instance != nil && c.Revision.Machine != "" && c.Revision.Machine != c.Instance.Next.Machine {
@@ -103,6 +103,9 @@ func Check(c *interlock.Commit) error {
 	}
 	return nil
 }
+
+// ofHistory tells commits that change nothing but what is kept of the past.
+func ofHistory(c *interlock.Commit) bool { return c.Erase != nil || c.Archive != nil }
 
 func recordIs(r *interlock.Record, tenant, machine, id string, seq int64) bool {
 	return r.Tenant == tenant && r.Machine == machine && r.Instance == id && r.Seq == seq
@@ -167,7 +170,10 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if err := s.appendRows(ctx, tx, c); err != nil {
 		return err
 	}
-	return s.erase(ctx, tx, c)
+	if err := s.erase(ctx, tx, c); err != nil {
+		return err
+	}
+	return s.archive(ctx, tx, c)
 }
 
 // stale is err, or what it means that no row was found.
@@ -242,7 +248,7 @@ func (s *Store) applyBound(ctx context.Context, tx Conn, c *interlock.Commit) er
 	switch {
 	case err != nil:
 		return err
-	case b == nil && c.Bound == nil, c.Bound == nil && c.Erase != nil:
+	case b == nil && c.Bound == nil, c.Bound == nil && ofHistory(c):
 		return nil
 	case b == nil:
 		return fmt.Errorf("commit: Bound for machine %s, which isn't bound to a table", n.Machine)

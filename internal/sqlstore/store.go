@@ -41,6 +41,7 @@ type queries struct {
 	addAttempt, trimAttempts, attempts                string
 	eraseTexts, eraseMessage                          string
 	eraseAnswers, eraseAttempts                       string
+	archiveTexts, archiveHistory                      string
 	addCount, counters                                string
 	epoch, revisions, revisionLock, retire, retireOne string
 	putRevision, statesInUse                          string
@@ -73,6 +74,7 @@ func New(db Database, d *Dialect, list []Binding) (*Store, error) {
 		instanceHeads: x(instanceHeadsSQL), actorHeads: x(actorHeadsSQL), marks: x(marksSQL),
 		addAttempt: x(addAttemptSQL), trimAttempts: x(trimAttemptsSQL), attempts: x(attemptsSQL),
 		eraseTexts: x(eraseTextsSQL), eraseMessage: x(eraseMessageSQL), eraseAnswers: x(eraseAnswersSQL), eraseAttempts: x(eraseAttemptsSQL),
+		archiveTexts: x(archiveTextsSQL), archiveHistory: x(archiveHistorySQL),
 		addCount: x(addCountSQL), counters: x(countersSQL),
 		epoch: x(epochSQL), revisions: x(revisionsSQL), revisionLock: x(revisionLockSQL), retire: x(retireSQL), retireOne: x(retireOneSQL),
 		putRevision: x(putRevisionSQL), statesInUse: x(statesInUseSQL),

@@ -82,9 +82,9 @@ func newSingle(schema string, bindings []interlock.Binding) single {
 }
 
 // fits: only an instance changes, under actors that exist. An absent actor has
-// no row to lock, texts are erased row by row, and the last administrator is counted after the change.
+// no row to lock, texts are erased row by row, rows leave after their $archive has come, and the last administrator is counted after the change.
 func (s *single) fits(c *interlock.Commit) bool {
-	if c.Instance == nil || c.Bound != nil || c.KeepAdmin || c.Erase != nil || s.bound[c.Instance.Next.Machine] {
+	if c.Instance == nil || c.Bound != nil || c.KeepAdmin || c.Erase != nil || c.Archive != nil || s.bound[c.Instance.Next.Machine] {
 		return false
 	}
 	for _, a := range c.Actors {

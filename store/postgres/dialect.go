@@ -27,7 +27,7 @@ func dialect(schema string) *sqlstore.Dialect {
 		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",
 		Server:       server,
 		Bytes:        `"C"`,
-		Guards:       []string{"history_no_change", "history_no_truncate", "texts_no_update", "texts_no_truncate", "epoch_no_change", "epoch_no_truncate"},
+		Guards:       []string{"history_no_change", "history_no_delete", "history_no_truncate", "texts_no_update", "texts_no_truncate", "epoch_no_change", "epoch_no_truncate"},
 		GuardSQL:     guardSQL(schema),
 		Bind:         bind,
 		Retry:        retry,
@@ -74,10 +74,13 @@ func guardSQL(schema string) string {
 	return `SELECT 1 FROM pg_catalog.pg_trigger t
 JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = n.oid AND p.proname = 'refuse_change' AND p.prosrc LIKE '%RAISE EXCEPTION%'
+JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = n.oid AND p.prosrc LIKE '%RAISE EXCEPTION%'
+	AND CASE WHEN t.tgname = 'history_no_delete' THEN p.proname = 'refuse_unarchived' AND p.prosrc LIKE '%IF OLD.seq > through THEN%RAISE EXCEPTION%'
+		ELSE p.proname = 'refuse_change' END
 WHERE n.nspname = '` + schema + `' AND t.tgname = $1 AND t.tgqual IS NULL
 	AND CASE WHEN c.relname IN ('history', 'epoch') THEN t.tgenabled = 'A' ELSE t.tgenabled IN ('O', 'A') END
-	AND t.tgtype & 62 = CASE WHEN t.tgname IN ('history_no_change', 'epoch_no_change') THEN 26 WHEN t.tgname = 'texts_no_update' THEN 18 ELSE 34 END`
+	AND t.tgtype & 62 = CASE WHEN t.tgname = 'epoch_no_change' THEN 26 WHEN t.tgname IN ('history_no_change', 'texts_no_update') THEN 18
+		WHEN t.tgname = 'history_no_delete' THEN 10 ELSE 34 END`
 }
 
 // retry: deadlock, serialization failure and lock timeout. The server has

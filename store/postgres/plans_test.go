@@ -32,53 +32,53 @@ func (s *statementsRun) add(query string, args []any) {
 	s.args[query] = args
 }
 
-// watched keeps what is run on a database.
-type watched struct {
+// recording keeps what is run on a database.
+type recording struct {
 	database
 	ran *statementsRun
 }
 
-func (w watched) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	return watchedConn{w.database, w.ran}.Query(ctx, query, args...)
+func (w recording) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
+	return recordingConn{w.database, w.ran}.Query(ctx, query, args...)
 }
 
-func (w watched) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return watchedConn{w.database, w.ran}.Exec(ctx, query, args...)
+func (w recording) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return recordingConn{w.database, w.ran}.Exec(ctx, query, args...)
 }
 
-func (w watched) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
+func (w recording) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
 	return w.onConn(ctx, fn)
 }
 
-func (w watched) onConn(ctx context.Context, fn func(sqlstore.Conn) error) error {
-	return w.database.onConn(ctx, func(c sqlstore.Conn) error { return fn(watchedConn{c, w.ran}) })
+func (w recording) onConn(ctx context.Context, fn func(sqlstore.Conn) error) error {
+	return w.database.onConn(ctx, func(c sqlstore.Conn) error { return fn(recordingConn{c, w.ran}) })
 }
 
-func (w watched) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
-	return w.database.InTx(ctx, func(tx sqlstore.Tx) error { return fn(watchedTx{watchedConn{tx, w.ran}, tx}) })
+func (w recording) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
+	return w.database.InTx(ctx, func(tx sqlstore.Tx) error { return fn(recordingTx{recordingConn{tx, w.ran}, tx}) })
 }
 
-type watchedConn struct {
+type recordingConn struct {
 	sqlstore.Conn
 	ran *statementsRun
 }
 
-func (c watchedConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
+func (c recordingConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
 	c.ran.add(query, args)
 	return c.Conn.Query(ctx, query, args...)
 }
 
-func (c watchedConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+func (c recordingConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	c.ran.add(query, args)
 	return c.Conn.Exec(ctx, query, args...)
 }
 
-type watchedTx struct {
-	watchedConn
+type recordingTx struct {
+	recordingConn
 	tx sqlstore.Tx
 }
 
-func (t watchedTx) Handle() any { return t.tx.Handle() }
+func (t recordingTx) Handle() any { return t.tx.Handle() }
 
 // found is the column without which rows of a table would be looked for among
 // all of a tenant's.
@@ -131,7 +131,7 @@ func TestHotStatementsUseIndexes(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	ran := &statementsRun{args: map[string][]any{}}
-	s := build(watched{&poolDatabase{pool: pool}, ran}, nil, nil)
+	s := build(recording{&poolDatabase{pool: pool}, ran}, nil, nil)
 	storetest.Hot(t, s, func(writes ...func()) {
 		open := s.HoldPlaces()
 		var done sync.WaitGroup

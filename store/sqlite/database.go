@@ -81,10 +81,20 @@ func dialect() *sqlstore.Dialect {
 			"interlock_epoch_no_update", "interlock_epoch_no_delete", "interlock_epoch_no_replace"},
 		// Whole: a trigger of the same name that does nothing isn't one.
 		GuardSQL: `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = $1 AND sql LIKE '%RAISE(ABORT, %'
-			AND (name LIKE '%_no_replace' OR sql NOT LIKE '%WHEN%')`,
+			AND (name LIKE '%_no_replace' OR sql NOT LIKE '%WHEN%')
+			AND (name <> 'interlock_history_no_delete' OR instr(sql, '` + strings.ReplaceAll(archiveOnly, "'", "''") + `') > 0)`,
 		Bind: bind,
 	}
 }
+
+// archiveOnly is all that the trigger against deletions says.
+const archiveOnly = ` BEFORE DELETE ON interlock_history
+BEGIN SELECT RAISE(ABORT, 'history is append-only') WHERE OLD.seq > coalesce((
+	SELECT iif(a.event = '$archive' AND json_valid(t.input), CAST(json_extract(t.input, '$.through') AS INTEGER), 0)
+	FROM interlock_history a LEFT JOIN interlock_texts t ON t.tenant = a.tenant AND t.machine = a.machine AND t.instance = a.instance AND t.seq = a.seq
+	WHERE a.tenant = OLD.tenant AND a.machine = OLD.machine AND a.instance = OLD.instance
+	ORDER BY a.seq DESC LIMIT 1), 0);
+END`
 
 // bind reads the declared types of the bound columns: booleans and JSON have
 // none of their own in SQLite.

@@ -29,45 +29,45 @@ func (s *statementsRun) add(query string, args []any) {
 	s.args[query] = args
 }
 
-// watched keeps what is run on a database.
-type watched struct {
+// recording keeps what is run on a database.
+type recording struct {
 	database
 	ran *statementsRun
 }
 
-func (w watched) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	return watchedConn{w.database, w.ran}.Query(ctx, query, args...)
+func (w recording) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
+	return recordingConn{w.database, w.ran}.Query(ctx, query, args...)
 }
 
-func (w watched) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
+func (w recording) Write(ctx context.Context, fn func(sqlstore.Conn) error) error {
 	return w.InTx(ctx, func(tx sqlstore.Tx) error { return fn(tx) })
 }
 
-func (w watched) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
-	return w.database.InTx(ctx, func(tx sqlstore.Tx) error { return fn(watchedTx{watchedConn{tx, w.ran}, tx}) })
+func (w recording) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
+	return w.database.InTx(ctx, func(tx sqlstore.Tx) error { return fn(recordingTx{recordingConn{tx, w.ran}, tx}) })
 }
 
-type watchedConn struct {
+type recordingConn struct {
 	sqlstore.Conn
 	ran *statementsRun
 }
 
-func (c watchedConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
+func (c recordingConn) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
 	c.ran.add(query, args)
 	return c.Conn.Query(ctx, query, args...)
 }
 
-func (c watchedConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+func (c recordingConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	c.ran.add(query, args)
 	return c.Conn.Exec(ctx, query, args...)
 }
 
-type watchedTx struct {
-	watchedConn
+type recordingTx struct {
+	recordingConn
 	tx sqlstore.Tx
 }
 
-func (t watchedTx) Handle() any { return t.tx.Handle() }
+func (t recordingTx) Handle() any { return t.tx.Handle() }
 
 // found is the column without which rows of a table, or of its alias, would be
 // looked for among all of a tenant's.
@@ -102,7 +102,7 @@ func TestHotStatementsUseIndexes(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	require.NoError(t, s.Migrate(t.Context()))
 	ran := &statementsRun{args: map[string][]any{}}
-	core, err := sqlstore.New(watched{s.database(), ran}, dialect(), nil)
+	core, err := sqlstore.New(recording{s.database(), ran}, dialect(), nil)
 	require.NoError(t, err)
 	storetest.Hot(t, core, nil)
 	require.Greater(t, len(ran.args), 25, "they are seen")
@@ -122,7 +122,7 @@ func TestHotStatementsUseIndexes(t *testing.T) {
 
 func (s *Store) plan(t *testing.T, query string, args ...any) (lines []string) {
 	t.Helper()
-	rows, err := s.writer.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+	rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 	require.NoError(t, err, query)
 	defer rows.Close()
 	for rows.Next() {

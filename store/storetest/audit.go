@@ -63,7 +63,7 @@ func guards(f *fixture) {
 		"interlock_history_no_update":  `DROP TRIGGER interlock_history_no_update`,
 		"interlock_history_no_replace": `DROP TRIGGER interlock_history_no_replace`,
 		"interlock_history_no_delete": `DROP TRIGGER interlock_history_no_delete;
-			CREATE TRIGGER interlock_history_no_delete BEFORE DELETE ON interlock_history BEGIN SELECT 1; END`,
+			CREATE TRIGGER interlock_history_no_delete BEFORE DELETE ON interlock_history BEGIN SELECT RAISE(ABORT, 'history is append-only') WHERE 0; END`,
 		"interlock_texts_no_update": `DROP TRIGGER interlock_texts_no_update;
 			CREATE TRIGGER interlock_texts_no_update BEFORE UPDATE ON interlock_texts WHEN 0 BEGIN SELECT RAISE(ABORT, 'never'); END`,
 		"interlock_epoch_no_update":  `DROP TRIGGER interlock_epoch_no_update`,
@@ -73,7 +73,9 @@ func guards(f *fixture) {
 	if f.postgres {
 		h, texts, epoch := f.prefix+"history", f.prefix+"texts", f.prefix+"epoch"
 		taken = map[string]string{
-			"history_no_change":   `ALTER TABLE ` + h + ` DISABLE TRIGGER history_no_change`,
+			"history_no_change": `ALTER TABLE ` + h + ` DISABLE TRIGGER history_no_change`,
+			"history_no_delete": `CREATE OR REPLACE FUNCTION ` + f.prefix + `refuse_unarchived() RETURNS trigger LANGUAGE plpgsql AS
+				'BEGIN IF false THEN RAISE EXCEPTION ''never''; END IF; RETURN OLD; END'`,
 			"history_no_truncate": `DROP TRIGGER history_no_truncate ON ` + h,
 			"texts_no_update": `DROP TRIGGER texts_no_update ON ` + texts + `; CREATE TRIGGER texts_no_update BEFORE UPDATE ON ` + texts + `
 				FOR EACH ROW WHEN (false) EXECUTE FUNCTION ` + f.prefix + `refuse_change()`,

@@ -29,6 +29,7 @@ read: {requires: [keeper]}
 states: {shut: {}, open: {}, gone: {}}
 events:
   open: {from: shut, to: open, requires: [keeper]}
+  shut: {from: open, to: shut, requires: [keeper], note: optional}
   remove: {from: open, to: gone, requires: [keeper]}
 `
 

@@ -43,7 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) interlock.Store) {
 		tests []namedTest
 	}{
 		{"commit", commitTests}, {"keys", keyTests}, {"race", raceTests}, {"together", togetherTests}, {"within", withinTests}, {"bound", boundTests}, {"drift", driftTests},
-		{"read", readTests}, {"history", historyTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests}, {"api key", apiKeyTests},
+		{"read", readTests}, {"history", historyTests}, {"archive", archiveTests}, {"revision", revisionTests}, {"epoch", epochTests}, {"text", textTests}, {"api key", apiKeyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

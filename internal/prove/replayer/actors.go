@@ -153,7 +153,7 @@ func (r *replay) personOf(w *row) string {
 // administrators asks of each change of an actor whether who made it might.
 func (r *replay) administrators() {
 	for _, c := range r.t.chains {
-		if c.machine != actorMachine {
+		if c.machine != actorMachine || c.archived {
 			continue
 		}
 		for n, w := range c.rows {
@@ -270,6 +270,9 @@ func (r *replay) keyed(byPlace map[[3]string]*chain) {
 	used := map[*row]string{}
 	for _, k := range r.t.keys {
 		c := byPlace[[3]string{k.tenant, k.machine, k.instance}]
+		if c != nil && c.archived {
+			continue
+		}
 		if c == nil || k.seq < 1 || k.seq > int64(len(c.rows)) {
 			r.rule("idempotency", "key %s is of a row that isn't there", k.key)
 			continue

@@ -27,6 +27,7 @@ type tables struct {
 type chain struct {
 	tenant, machine, instance string
 	rows                      []*row
+	archived                  bool // some of it
 }
 
 type row struct {

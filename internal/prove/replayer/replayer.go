@@ -123,8 +123,8 @@ func (r *Report) Holds(instance string, seq int64, id string) bool {
 func (r *Report) First(n int) []Finding { return r.Findings[:min(n, len(r.Findings))] }
 
 // Run replays a store. Its error is that of reading; what is wrong with what was
-// read is in the report. Texts that were erased are a finding: without them
-// nothing can be decided again.
+// read is in the report. Texts that were erased, and rows that were archived, are
+// a finding: without them nothing can be decided again.
 func Run(ctx context.Context, src Source) (Report, error) {
 	t, err := read(ctx, src)
 	if err != nil {
@@ -134,12 +134,12 @@ func Run(ctx context.Context, src Source) (Report, error) {
 	r.report.byID = map[string]int{}
 	r.index()
 	for _, c := range t.chains {
-		if c.machine == actorMachine {
+		if c.machine == actorMachine && !c.archived {
 			r.actorChain(c)
 		}
 	}
 	for _, c := range t.chains {
-		if c.machine != actorMachine {
+		if c.machine != actorMachine && !c.archived {
 			r.instanceChain(c)
 		}
 	}
@@ -160,6 +160,10 @@ type replay struct {
 
 func (r *replay) index() {
 	for _, c := range r.t.chains {
+		// What is left of such a chain follows from what isn't known.
+		if c.archived = slices.ContainsFunc(c.rows, func(w *row) bool { return w.event == "$archive" }); c.archived {
+			r.find(c, 0, "its rows before %d were archived: without them it can't be decided again", c.rows[0].seq)
+		}
 		for _, w := range c.rows {
 			switch {
 			case c.machine != actorMachine:

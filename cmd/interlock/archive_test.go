@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// age makes the database's clock agree with the times of a log that was replayed.
+func age(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer db.Close()
+	var trigger string
+	require.NoError(t, db.QueryRow(`SELECT sql FROM sqlite_schema WHERE name = 'interlock_history_no_update'`).Scan(&trigger))
+	for _, q := range []string{`DROP TRIGGER interlock_history_no_update`, `UPDATE interlock_history SET stamp_us = time_us`, trigger} {
+		_, err := db.Exec(q)
+		require.NoError(t, err, q)
+	}
+}
+
+func TestAuditArchive(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.db")
+	store, out, key, notes := "sqlite:"+path, filepath.Join(dir, "archive"), filepath.Join(dir, "key"), filepath.Join(dir, "notes")
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errOut := exec(t, append([]string{"audit"}, args...)...)
+		require.Equal(t, want, code, out+errOut)
+		return out + errOut
+	}
+	code, _, errOut := exec(t, "replay", "--machine", permitYAML, "--policies", permitRego, "--log", permitLog, "--store", store)
+	require.Equal(t, 0, code, errOut)
+	archive := []string{"archive", "--store", store, "--operator", "olga", "--out", out, "--before"}
+	require.Contains(t, run(0, append(archive, "3d")...), "nothing to archive", "the log is old, its rows aren't")
+	age(t, path)
+	run(0, "keygen", "--name", "example.org/permits", "--out", key)
+	run(0, "checkpoint", "--store", store, "--key", key, "--out", notes)
+	before := strings.Count(run(0, "export", "--store", store, "--outcome", "committed"), "\n")
+
+	since := time.Now().Add(-72 * time.Hour).UTC().Format(time.RFC3339)
+	require.Regexp(t, `: \d+ rows of \d+ chains are in .*: 1 files, \d+ bytes`, run(0, append(archive, since, "--machine", "permit", "--reason", "three days")...))
+	require.Contains(t, run(0, append(archive, "72h")...), "nothing to archive")
+	require.Less(t, strings.Count(run(0, "export", "--store", store, "--outcome", "committed"), "\n"), before)
+
+	said := run(0, "verify", "--store", store)
+	require.Contains(t, said, "history is intact")
+	require.Regexp(t, `\d+ more rows are archived and were not looked at \(--archive does\); files: history-00000001-[0-9a-f]{12}\.ndjson`, said)
+	witnessed := []string{"verify", "--store", store, "--checkpoint", notes, "--public-key", key + ".pub"}
+	run(0, witnessed...)
+	said = run(0, append(witnessed, "--archive", out)...)
+	require.NotContains(t, said, "not looked at")
+	require.Contains(t, said, "1 checkpoints are signed and in order")
+
+	files, err := filepath.Glob(filepath.Join(out, "*.ndjson"))
+	require.NoError(t, err)
+	text, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(files[0], bytes.Replace(text, []byte(`"from":"`), []byte(`"from":"x`), 1), 0o600))
+	require.Contains(t, run(1, "verify", "--store", store, "--archive", out), "column from isn't what the chain says")
+	require.NoError(t, os.WriteFile(files[0], text, 0o600))
+
+	require.Regexp(t, `\d+ rows are archived: their texts stand in the files`, run(0, "erase", "--store", store, "--operator", "olga", "--machine", "permit", "--id", instanceIn(t, text), "--reason", "case 1"))
+	run(0, "verify", "--store", store, "--archive", out)
+
+	require.Contains(t, run(1, append(archive, "47h")...), "rows of the last 48 hours stay")
+	require.Contains(t, run(2, append(archive, "yesterday")...), "--before")
+	require.Contains(t, run(2, append(archive, "-3h")...), "--before")
+	require.Contains(t, run(2, append(archive, "3d", "--operator", "o/lga")...), "--operator")
+	require.Contains(t, run(2, "archive", "--store", "sqlite:none.db", "--before", "3d", "--out", out), "no store there")
+	require.Contains(t, run(2, "verify", "--store", store, "--archive", dir), "holds no files of history")
+}
+
+// instanceIn is the instance of a file's first row.
+func instanceIn(t *testing.T, text []byte) string {
+	t.Helper()
+	_, rest, found := strings.Cut(string(text), `"instance":"`)
+	require.True(t, found)
+	id, _, _ := strings.Cut(rest, `"`)
+	return id
+}
