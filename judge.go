@@ -284,13 +284,16 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 }
 
 // draft tells whether nothing but a menu or a dry run rests on what the policy
-// says of the candidate. What shows something is none; neither is what was asked
-// for strongly, since somebody goes by it.
+// says of the candidate. A dry run shows the instance: whether it may be seen is
+// no draft. Neither is what was asked for strongly, since somebody goes by it.
 func (d *decider) draft(ctx context.Context, c candidate) bool {
-	if d.q.op != opMenu && !(d.q.op == opFire && d.q.dryRun) || IsStrong(ctx) {
+	switch {
+	case IsStrong(ctx):
 		return false
+	case d.q.op == opMenu:
+		return true
 	}
-	return c.event != "" && c.event[0] != '$'
+	return d.q.op == opFire && d.q.dryRun && c.event != "" && c.event[0] != '$'
 }
 
 func grantedAny(asked []string, v Verdict) bool {

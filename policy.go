@@ -45,9 +45,9 @@ type Query struct {
 	Target bool     // ask for `target`, too
 	Trace  bool     // fill Verdict.Trace; several times slower
 
-	// Draft says that nothing but a menu or a dry run rests on the verdict: no
-	// commit, no look at an instance, nothing that was asked for with [Strong]. A
-	// quicker evaluator may answer then.
+	// Draft says that nothing but a menu, or what a dry run says of an event, rests
+	// on the verdict: no commit, no look at an instance, nothing that was asked for
+	// with [Strong]. A quicker evaluator may answer then.
 	Draft bool
 }
 

@@ -22,6 +22,7 @@ func benchmarkDecide(b *testing.B, r *Rules, draft bool) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			in := loanInput()
+			in.Instance.Memo = new(interlock.Memo)
 			change(in)
 			q := &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Deny: true, Draft: draft}
 			b.ReportAllocs()

@@ -17,7 +17,7 @@ import (
 )
 
 // DefaultShadow is of how many drafts one is answered by both evaluators.
-const DefaultShadow = 100
+const DefaultShadow = 1000
 
 // ErrDifference is matched by errors of decisions on which the compiled rules
 // and the engine don't agree.
@@ -39,7 +39,7 @@ type Difference struct {
 func WithCompiled(on bool) Option { return func(o *options) { o.compiled = on } }
 
 // Shadow says of how many drafts one is answered by both evaluators, who must
-// agree: 100 by default, 1 is every one.
+// agree: [DefaultShadow] by default, 1 is every one.
 func Shadow(n int) Option {
 	return func(o *options) {
 		if n > 0 {
