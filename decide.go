@@ -50,7 +50,8 @@ type decider struct {
 	attributes map[string]any
 	now        InputTime
 	remembered *Memo
-	of         *Instance // that remembered goes with
+	of         *Instance        // that remembered goes with
+	askers     map[string]*Memo // by person; of menus
 }
 
 func (d *decider) decide(ctx context.Context) ruling {

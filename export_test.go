@@ -14,3 +14,6 @@ func ArchiveAt(ctx context.Context, store Store, by Actor, req ArchiveRequest, w
 	a.g.cfg.Now, a.most = now, most
 	return a.archive(ctx)
 }
+
+// WithTimeout is withTimeout, for tests.
+var WithTimeout = withTimeout

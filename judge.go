@@ -251,7 +251,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	if b.empty() {
 		return false, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.g.cfg.PolicyTimeout)
+	ctx, cancel := withTimeout(ctx, d.g.cfg.PolicyTimeout)
 	defer cancel()
 	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
 		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(ctx, c)})

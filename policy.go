@@ -75,6 +75,10 @@ type Input struct {
 	Note       string          `json:"note"`
 	Now        InputTime       `json:"now"` // the only clock
 	Request    InputRequest    `json:"request"`
+
+	// Memo is where rules keep all of this that isn't Event, Transition or Instance,
+	// for everything that is asked of one actor in one decision. Nil: nothing is kept.
+	Memo *Memo `json:"-"`
 }
 
 // InputTransition is the edge that is asked for.

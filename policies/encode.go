@@ -107,8 +107,9 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 		}
 	}()
 	b := &build[V]{encoder: e, maker: values, limit: maxInputBytes}
+	rest := b.asker(in)
 	out = b.object("",
-		b.text("machine", in.Machine),
+		rest.machine,
 		b.text("event", in.Event),
 		b.object("transition",
 			b.text("transition.from", in.Transition.From),
@@ -117,7 +118,51 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 			b.members("transition.metadata", in.Transition.Metadata, 1),
 		),
 		b.remembered(&in.Instance),
-		b.object("actor",
+		rest.actor,
+		rest.form,
+		rest.note,
+		rest.now,
+		rest.request,
+	)
+	if b.err != nil {
+		return none, fmt.Errorf("input: %w", b.err)
+	}
+	return out, nil
+}
+
+// asked is what all questions of one decision have in common.
+type asked[V any] struct {
+	machine, actor, form, note, now, request V
+
+	bytes int
+	err   error
+}
+
+func (b *build[V]) asker(in *interlock.Input) asked[V] {
+	if in.Memo == nil {
+		return b.asked(in)
+	}
+	owner := b.owner(b.encoder)
+	var one asked[V]
+	if kept, ok := in.Memo.Load(owner); ok {
+		one, _ = kept.(asked[V])
+	} else {
+		alone := &build[V]{encoder: b.encoder, maker: b.lasting(), limit: b.limit}
+		one = alone.asked(in)
+		one.bytes, one.err = alone.bytes, alone.err
+		in.Memo.Store(owner, one)
+	}
+	if b.err == nil {
+		b.err = one.err
+	}
+	b.add("input", one.bytes)
+	return one
+}
+
+func (b *build[V]) asked(in *interlock.Input) asked[V] {
+	return asked[V]{
+		machine: b.text("machine", in.Machine),
+		actor: b.object("actor",
 			b.text("actor.id", in.Actor.ID),
 			b.text("actor.person", in.Actor.Person),
 			b.text("actor.kind", string(in.Actor.Kind)),
@@ -126,15 +171,11 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 			b.members("actor.claims", in.Actor.Claims, 1),
 			b.text("actor.on_behalf_of", in.Actor.OnBehalfOf),
 		),
-		b.members("input", in.Form, 1),
-		b.text("note", in.Note),
-		b.object("now", b.text("now.rfc3339", in.Now.RFC3339), b.int(in.Now.NS)),
-		b.object("request", b.text("request.id", in.Request.ID)),
-	)
-	if b.err != nil {
-		return none, fmt.Errorf("input: %w", b.err)
+		form:    b.members("input", in.Form, 1),
+		note:    b.text("note", in.Note),
+		now:     b.object("now", b.text("now.rfc3339", in.Now.RFC3339), b.int(in.Now.NS)),
+		request: b.object("request", b.text("request.id", in.Request.ID)),
 	}
-	return out, nil
 }
 
 // encoded is an instance as it is remembered.

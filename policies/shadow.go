@@ -156,12 +156,18 @@ func (r *Rules) draft(ctx context.Context, m *machineRules, p *query, q *interlo
 		return interlock.Verdict{}, err
 	}
 	quick.deadline = time.Now().Add(timeout)
-	v, err := guarded(ctx, nil, run)
+	v, err := guarded(context.WithoutCancel(ctx), cancelled{ctx}, run)
 	if err != nil && (topdown.IsCancel(err) || ctx.Err() != nil) {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	return v, err
 }
+
+// cancelled looks whether a context has ended. Its channel would cost a timer.
+type cancelled struct{ ctx context.Context }
+
+func (c cancelled) Cancelled() bool { return c.ctx.Err() != nil }
+func (cancelled) Cancel()           {}
 
 // both is topdown's answer, where the compiled rules don't give another.
 func (r *Rules) both(m *machineRules, p *query, quick *quick, slow asking) asking {
