@@ -22,16 +22,26 @@ type facts struct {
 	memo    *Memo     // of stored; may be nil
 	bound   *BoundRow
 	isBound bool
-	actors  map[string]ActorRecord // those that exist
+	actors  []ActorRecord // those that exist: one, or a few
 	cached  bool
 	read    time.Time // when, for the decision's age (monotonic)
 }
 
 func (f *facts) actor(tenant, id string) ActorRecord {
-	if a, ok := f.actors[id]; ok {
-		return a
+	if a := f.row(id); a != nil {
+		return *a
 	}
 	return ActorRecord{Tenant: tenant, ID: id, Active: true}
+}
+
+// row is the actor's; nil where there is none.
+func (f *facts) row(id string) *ActorRecord {
+	for i := range f.actors {
+		if f.actors[i].ID == id {
+			return &f.actors[i]
+		}
+	}
+	return nil
 }
 
 // adopted tells a stored instance from a bound row that the gate has none of yet.
@@ -45,9 +55,9 @@ func (f *facts) like(o *facts) bool {
 	if f.stored != nil && !bytes.Equal(f.stored.digest(), o.stored.digest()) {
 		return false
 	}
-	for id, a := range f.actors {
-		b, ok := o.actors[id]
-		if !ok || !bytes.Equal(a.digest(), b.digest()) {
+	for _, a := range f.actors {
+		b := o.row(a.ID)
+		if b == nil || !bytes.Equal(a.digest(), b.digest()) {
 			return false
 		}
 	}
@@ -125,11 +135,7 @@ func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine
 }
 
 func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
-	f := &facts{snap: snap, m: m, epoch: s.Epoch, stored: s.Instance, memo: s.Memo, bound: s.Bound, isBound: s.IsBound, read: time.Now()}
-	f.actors = make(map[string]ActorRecord, len(s.Actors))
-	for _, a := range s.Actors {
-		f.actors[a.ID] = a
-	}
+	f := &facts{snap: snap, m: m, epoch: s.Epoch, stored: s.Instance, memo: s.Memo, bound: s.Bound, isBound: s.IsBound, read: time.Now(), actors: s.Actors}
 	if f.stored == nil && f.isBound && f.bound != nil && q.op != opCreate {
 		f.stored = virtual(m, q)
 	}

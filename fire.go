@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -294,18 +295,20 @@ func (g *Gate) veto(ctx context.Context, f *facts, q *question, r ruling) *Refus
 // changed the bound row besides.
 func (g *Gate) committed(ctx context.Context, f *facts, q *question, c *Commit, look int, keep bool) Result {
 	g.flights.forget()
-	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, read: f.read, actors: map[string]ActorRecord{}}
+	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, read: f.read, actors: slices.Clone(f.actors)}
 	after.stored = &c.Instance.Next
 	if f.bound != nil {
 		after.bound = &BoundRow{State: c.Instance.Next.State, Facts: f.bound.Facts}
 	}
 	after.inst = overlay(after.stored, after.bound)
-	for id, a := range f.actors {
-		after.actors[id] = a
-	}
 	for _, chk := range c.Actors {
-		if chk.Change != nil {
-			after.actors[chk.ID] = chk.Change.Next
+		if chk.Change == nil {
+			continue
+		}
+		if old := after.row(chk.ID); old != nil {
+			*old = chk.Change.Next
+		} else {
+			after.actors = append(after.actors, chk.Change.Next)
 		}
 	}
 	if keep {

@@ -221,6 +221,9 @@ func (d *decider) split(c candidate, grants []string, deny bool) (final, open ba
 		form, note := d.f.snap.reads(name, condition)
 		return form && c.formOpen || note && c.noteOpen
 	}
+	if !slices.ContainsFunc(c.checks, isOpen) && !slices.ContainsFunc(grants, isOpen) && !(deny && isOpen("deny")) && !(c.target && isOpen("target")) {
+		return batch{c.checks, grants, deny, c.target}, batch{}
+	}
 	for _, ch := range c.checks {
 		if isOpen(ch) {
 			open.checks = append(open.checks, ch)
