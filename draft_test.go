@@ -99,3 +99,27 @@ func TestOnlyMenusAndDryRunsAreDrafts(t *testing.T) {
 	require.Equal(t, []string{"review"}, drafts)
 	require.Equal(t, 4, all, "to read it and to review it, twice")
 }
+
+// A menu keeps what it asks of each person apart.
+func TestMenuMemos(t *testing.T) {
+	memos := map[string]*interlock.Memo{}
+	pol := loanRules()
+	pol.conditions["four_eyes"] = func(in *interlock.Input) any {
+		if known := memos[in.Actor.Person]; known != nil && known != in.Memo {
+			t.Errorf("%s has another", in.Actor.Person)
+		}
+		memos[in.Actor.Person] = in.Memo
+		return true
+	}
+	g := newGate(t, func(c *interlock.Config) { c.Policy = pol })
+	limit(t, g, "bot", 500000)
+	newLoan(t, g, "17")
+	fire(t, g, employee("erin"), "17", "submit", "review", "verify")
+	bot := interlock.Actor{ID: "bot", Kind: interlock.Service, Roles: []string{"employee"}, OnBehalfOf: &interlock.Actor{ID: "mark"}}
+	_, err := g.Available(t.Context(), bot, interlock.Ref{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	require.Len(t, memos, 2)
+	require.NotNil(t, memos["bot"])
+	require.NotNil(t, memos["mark"])
+	require.NotSame(t, memos["bot"], memos["mark"])
+}

@@ -82,8 +82,8 @@ func (d *decider) policyInput(c candidate, person string) *Input {
 		Actor: InputActor{ID: q.actor.ID, Person: person, Kind: q.actor.Kind, Roles: d.roles, Attrs: d.attrs(),
 			Claims: q.actor.Claims},
 		Instance: d.inputInstance(),
-		Memo:     d.askers[person],
 	}
+	in.Memo = d.askers[person]
 	if in.Memo == nil && q.op == opMenu { // all else asks once or twice
 		in.Memo = new(Memo)
 		if d.askers == nil {

@@ -77,6 +77,46 @@ func TestAnInstanceIsTranslatedOnce(t *testing.T) {
 	require.ErrorContains(t, err, "larger than 64 KiB")
 }
 
+// So is what all questions of one decision share.
+func TestWhatIsAskedIsTranslatedOnce(t *testing.T) {
+	ctx := context.Background()
+	r := rulesOf(t, loanRules)
+	in := loanInput()
+	in.Memo, in.Instance.Memo = new(interlock.Memo), new(interlock.Memo)
+	for _, event := range []string{"approve", "submit", "approve"} {
+		for _, draft := range []bool{true, false} {
+			in.Event = event
+			v, err := r.Decide(ctx, &interlock.Query{Input: in, Checks: []string{"four_eyes", "within_limit"}, Draft: draft})
+			require.NoError(t, err)
+			require.Equal(t, []string{"four_eyes", "within_limit"}, v.Passed)
+			plain := loanInput()
+			plain.Event = event
+			want, err := encode(r.machines["loan"].encoder, terms{}, plain)
+			require.NoError(t, err)
+			got, err := encode(r.machines["loan"].encoder, terms{}, in)
+			require.NoError(t, err)
+			require.Equal(t, want.String(), got.String())
+		}
+	}
+	for name, spoil := range map[string]func(*interlock.Input){
+		"at most 4096 go":      func(in *interlock.Input) { in.Note = strings.Repeat("x", maxStringBytes+1) },
+		`has a string as "lim`: func(in *interlock.Input) { in.Actor.Attrs["limit"] = "much" },
+		"larger than 64 KiB": func(in *interlock.Input) {
+			in.Form, in.Transition.Metadata = map[string]any{"text": long(10)}, map[string]any{"text": long(10)}
+		},
+	} {
+		in := loanInput()
+		in.Memo = new(interlock.Memo)
+		spoil(in)
+		for range 2 {
+			for _, draft := range []bool{true, false} {
+				_, err := r.Decide(ctx, &interlock.Query{Input: in, Checks: []string{"within_limit"}, Draft: draft})
+				require.ErrorContains(t, err, name)
+			}
+		}
+	}
+}
+
 func TestManyDecideOnOneInstance(t *testing.T) {
 	r := rulesOf(t, loanRules)
 	memo := new(interlock.Memo)

@@ -31,9 +31,9 @@ func ruling() []mutant {
 			ds.at(`, "TestDiagnostics"),
 		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
 			`limit: maxInputBytes}
-	out`, `limit: maxInputBytes}
+	rest`, `limit: maxInputBytes}
 	b.encoder = &encoder{states: e.states, did: e.did, last: e.last, shapes: e.shapes}
-	out`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
+	rest`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
 	}
 }
 
