@@ -176,7 +176,7 @@ func (g *Gate) chainsWith(ctx context.Context, query AuditQuery) (refs []Ref, th
 			if ref := (Ref{t.Machine, t.Instance}); len(refs) == 0 || refs[len(refs)-1] != ref { // rows come chain by chain
 				refs, through = append(refs, ref), append(through, 0)
 			}
-			if said, err := parseArchived(t.Input); err == nil && t.Event == archiveEvent {
+			if said, err := parseArchived(t.Input); err == nil && t.Event == archiveEvent && !g.atHand(said.file) {
 				through[len(through)-1] = said.through
 			}
 		}
@@ -184,6 +184,17 @@ func (g *Gate) chainsWith(ctx context.Context, query AuditQuery) (refs []Ref, th
 			return refs, through, nil
 		}
 	}
+}
+
+// atHand tells of a file whose rows the store has before its own.
+func (g *Gate) atHand(file string) bool {
+	store, ok := g.cfg.Store.(interface {
+		ArchiveFile(name string) (ArchiveFile, bool)
+	})
+	if ok {
+		_, ok = store.ArchiveFile(file)
+	}
+	return ok
 }
 
 // eraseChain commits as many $erase as it takes.
@@ -288,10 +299,8 @@ func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows
 		if err != nil {
 			return nil, 0, false, err
 		}
-		if after == 0 && len(page) > 0 {
-			archived = req.before(page[0].Seq)
-		}
 		for _, r := range page {
+			archived += req.between(after, r.Seq)
 			after = r.Seq
 			switch {
 			case r.Erased, keepsTexts(r.Event), len(r.Salt) == 0:
@@ -318,13 +327,13 @@ func (g *Gate) textsOf(ctx context.Context, q *question, req EraseRequest) (rows
 	}
 }
 
-// before is how many rows are asked for that stand before the oldest of the store.
-func (r *EraseRequest) before(oldest int64) (n int64) {
+// between is how many rows are asked for that stand between two of the store's.
+func (r *EraseRequest) between(one, other int64) (n int64) {
 	if r.Seqs == nil {
-		return oldest - 1
+		return other - one - 1
 	}
 	for _, seq := range r.Seqs {
-		if seq > 0 && seq < oldest {
+		if one < seq && seq < other {
 			n++
 		}
 	}

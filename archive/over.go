@@ -94,11 +94,7 @@ func (w *whole) HasTexts(tenant string, ref interlock.Ref, seq int64) bool {
 
 // ArchiveFile tells interlock.Verify what became of a file.
 func (w *whole) ArchiveFile(name string) (interlock.ArchiveFile, bool) {
-	one, ok := w.folder.named[name]
-	if !ok {
-		return interlock.ArchiveFile{}, false
-	}
-	return one.ArchiveFile, true
+	return w.folder.archiveFile(name)
 }
 
 // Unguarded are what the store lacks of its guards, and what is wrong with files.

@@ -53,8 +53,9 @@ type file struct {
 	interlock.ArchiveFile
 	place       int // among the folder's, by age
 	first, last *interlock.Record
-	rows        int64  // that could be read, from the first on
-	problem     string // "": all could
+	rows        int64    // that could be read, from the first on
+	problem     string   // "": all could
+	names       []string // of files that its rows speak of
 }
 
 // Read looks through all files of a folder. Its error says that one could not be
@@ -76,6 +77,14 @@ func Read(folder string) (*Folder, error) {
 		f.files, f.named[name] = append(f.files, one), one
 	}
 	return f, nil
+}
+
+func (f *Folder) archiveFile(name string) (interlock.ArchiveFile, bool) {
+	one, ok := f.named[name]
+	if !ok {
+		return interlock.ArchiveFile{}, false
+	}
+	return one.ArchiveFile, true
 }
 
 // Files is how many there are.
@@ -113,6 +122,9 @@ func (f *Folder) look(one *file) error {
 		}
 		if one.last = r; r.Erased {
 			one.Erased++
+		}
+		if name, ok := r.Input["file"].(string); ok && r.Event == "$archive" && !slices.Contains(one.names, name) {
+			one.names = append(one.names, name)
 		}
 	}
 	one.SHA256 = hash.Sum(nil)

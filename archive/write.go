@@ -102,7 +102,7 @@ func publish(path string, content []byte, name func(from, to string) error) erro
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := name(f.Name(), path); err != nil {
-		return fmt.Errorf("%s: nothing is ever overwritten: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err) // of a link: nothing is ever overwritten
 	}
 	return syncFolder(folder)
 }

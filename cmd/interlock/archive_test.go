@@ -67,8 +67,14 @@ func TestAuditArchive(t *testing.T) {
 	require.Contains(t, run(1, "verify", "--store", store, "--archive", out), "column from isn't what the chain says")
 	require.NoError(t, os.WriteFile(files[0], text, 0o600))
 
-	require.Regexp(t, `\d+ rows are archived: their texts stand in the files`, run(0, "erase", "--store", store, "--operator", "olga", "--machine", "permit", "--id", instanceIn(t, text), "--reason", "case 1"))
+	erase := []string{"erase", "--store", store, "--operator", "olga", "--machine", "permit", "--id", instanceIn(t, text), "--reason", "case 1"}
+	require.Regexp(t, `\d+ rows are archived and were not looked at: their texts stand in the files`, run(0, erase...))
 	run(0, "verify", "--store", store, "--archive", out)
+	said = run(0, append(erase, "--archive", out)...)
+	require.Contains(t, said, "of them were archived")
+	require.NotContains(t, said, "not looked at")
+	run(0, append(witnessed, "--archive", out)...)
+	require.Contains(t, run(2, append(erase, "--archive", dir)...), "holds no files of history")
 
 	require.Contains(t, run(1, append(archive, "47h")...), "rows of the last 48 hours stay")
 	require.Contains(t, run(2, append(archive, "yesterday")...), "--before")

@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/archive"
 	"github.com/interlock-go/interlock/internal/export"
 	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 func (p *program) auditErase() *cobra.Command {
-	var where, tenant, operator string
+	var where, tenant, operator, archived string
 	var req interlock.EraseRequest
 	cmd := &cobra.Command{
 		Use:   "erase --store STORE --reason TEXT {--machine NAME --id ID | --actor ACTOR}",
@@ -27,8 +28,8 @@ func (p *program) auditErase() *cobra.Command {
 so does what is true now: an instance's facts, an actor's attributes. The chain goes on
 holding, and gets a row $erase that says who, why and which rows; verify finds texts
 that are missing without one. Backups and the application's own tables are not
-touched. SQLite has one writing process: beside a running server, use
-POST /v1/audit/erasures.`,
+touched; archived rows are with --archive, which writes their files anew. SQLite has
+one writing process: beside a running server, use POST /v1/audit/erasures.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if operator, err = operatorID(operator); err != nil {
@@ -42,9 +43,12 @@ POST /v1/audit/erasures.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, st.close()) }()
-			done, err := interlock.Erase(cmd.Context(), st.Store, interlock.SystemActor(tenant, operator), req)
+			done, rows, err := eraseIn(cmd.Context(), st.Store, archived, interlock.SystemActor(tenant, operator), req)
 			if done.Rows > 0 {
 				fmt.Fprintf(p.out, "%s: the texts of %d rows in %d chains are erased\n", st.name, done.Rows, done.Chains)
+			}
+			if rows > 0 {
+				fmt.Fprintf(p.out, "%s: %d of them were archived\n", archived, rows)
 			}
 			var no *interlock.Refusal
 			if errors.As(err, &no) && no.Stage != interlock.StageUnavailable {
@@ -54,7 +58,7 @@ POST /v1/audit/erasures.`,
 				fmt.Fprintf(p.out, "%s: there was nothing to erase\n", st.name)
 			}
 			if err == nil && done.Archived > 0 {
-				fmt.Fprintf(p.out, "%s: %d rows are archived: their texts stand in the files of the archive still\n", st.name, done.Archived)
+				fmt.Fprintf(p.out, "%s: %d rows are archived and were not looked at: their texts stand in the files of the archive still (--archive)\n", st.name, done.Archived)
 			}
 			return err
 		},
@@ -67,10 +71,31 @@ POST /v1/audit/erasures.`,
 	fl.StringVar(&req.Actor, "actor", "", "only rows by this actor, or on his behalf")
 	fl.BoolVar(&req.Attempts, "attempts", false, "the instance's refused attempts, too")
 	fl.StringVar(&req.Reason, "reason", "", "why; history keeps it (required)")
+	fl.StringVar(&archived, "archive", "", "folder of archived rows, whose texts go too")
 	fl.StringVar(&tenant, "tenant", interlock.DefaultTenant, "tenant of the instance or the actor")
 	fl.StringVar(&operator, "operator", "", "who you are; history keeps operator~NAME (default: the account that runs this)")
 	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("store"), cmd.MarkFlagRequired("reason")))
 	return cmd
+}
+
+// eraseIn erases in the store and, unless it is "", in the folder of an archive,
+// and tells of how many rows there.
+func eraseIn(ctx context.Context, store interlock.Store, archived string, by interlock.Actor, req interlock.EraseRequest) (done interlock.Erased, rows int64, err error) {
+	if archived == "" {
+		done, err = interlock.Erase(ctx, store, by, req)
+		return done, 0, err
+	}
+	folder, err := archive.Read(archived)
+	if err != nil {
+		return done, 0, err
+	}
+	both, err := folder.Erasing(store)
+	if err != nil {
+		return done, 0, err
+	}
+	done, err = interlock.Erase(ctx, both, by, req)
+	rows, failed := both.Finish(context.WithoutCancel(ctx)) // what is committed is to be done
+	return done, rows, errors.Join(err, failed)
 }
 
 func account() (string, error) {

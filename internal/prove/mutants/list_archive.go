@@ -54,6 +54,12 @@ func archiving() []mutant {
 			`case bytes.Equal(m.Hash, j.said.hash):`, `case len(m.Hash) > 0:`, "TestArchive$"),
 		onPackage(mutant{name: "archive: another file", takes: "a file that isn't the one that was written is found", edits: one(archivedOf,
 			`case !bytes.Equal(file.SHA256, said.sum) && file.Erased <= said.erased:`, `case false:`)}, "./archive", "TestTamperedFiles"),
+		onPackage(mutant{name: "archive: erased in files", takes: "texts that history names as erased leave the files", edits: one("archive/erase.go",
+			`if gone[at(r, r.Seq)] && !r.Erased {`, `if gone[at(r, -r.Seq)] && !r.Erased {`)}, "./archive", "TestErasing$"),
+		onPackage(mutant{name: "archive: erased in history first", takes: "no texts leave the files that history doesn't name as erased", edits: one("archive/erase.go",
+			`if len(committed) != 1 || committed[0].ID != n.row.ID {`, `if len(committed) > 1 {`)}, "./archive", "TestErasingThatIsNotCommitted"),
+		onPackage(mutant{name: "archive: texts that are back", takes: "texts that were erased, and stand in a file, are found", edits: one("verify_erased.go",
+			`|| !stored && v.files != nil && v.files.HasTexts(r.Tenant, ref, seq) {`, `{`)}, "./archive", "TestErasingThatEndedInBetween"),
 		onPackage(mutant{name: "archive: a missing file", takes: "a file that history names and that isn't there is found", edits: one(archivedOf,
 			`	case !ok:
 		v.bad`, `	case !ok && file.Size > 0:
