@@ -8,8 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/interlock-go/interlock/internal/jsonvalue"
@@ -64,12 +62,19 @@ func (f *fields) flag(b bool) {
 }
 
 func (f *fields) sets(m map[string][]string) {
-	keys := slices.Sorted(maps.Keys(m))
-	keys = slices.DeleteFunc(keys, func(k string) bool { return len(m[k]) == 0 })
-	f.num(int64(len(keys)))
+	var few [16]string
+	n, keys := 0, jsonvalue.Names(few[:0], m)
+	for _, list := range m {
+		if len(list) > 0 {
+			n++
+		}
+	}
+	f.num(int64(n))
 	for _, k := range keys {
-		f.str(k)
-		f.list(m[k])
+		if list := m[k]; len(list) > 0 {
+			f.str(k)
+			f.list(list)
+		}
 	}
 }
 
@@ -141,9 +146,9 @@ func (i *Instance) digest() []byte {
 	f.sets(i.Entered)
 	f.sets(i.Did)
 	f.list(i.Actors)
-	keys := slices.Sorted(maps.Keys(i.Last))
-	f.num(int64(len(keys)))
-	for _, k := range keys {
+	var few [16]string
+	f.num(int64(len(i.Last)))
+	for _, k := range jsonvalue.Names(few[:0], i.Last) {
 		l := i.Last[k]
 		f.str(k)
 		f.str(l.Person)

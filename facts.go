@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 // facts are what one decision is made on.
@@ -237,6 +239,9 @@ func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *ma
 }
 
 func decode(b []byte, v any) error {
+	if quick, ok := v.(interface{ readJSON(*jsonvalue.Reader) bool }); ok && quick.readJSON(jsonvalue.Read(string(b))) {
+		return nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	return dec.Decode(v)
@@ -248,12 +253,12 @@ func (g *Gate) cachePut(f *facts) {
 	}
 	var entries []CacheEntry
 	if f.adopted() && f.isBound == (f.bound != nil) {
-		if b, err := json.Marshal(cachedInstance{f.stored, f.bound, f.isBound}); err == nil {
+		if b, err := (&cachedInstance{f.stored, f.bound, f.isBound}).entry(); err == nil {
 			entries = append(entries, CacheEntry{instanceKey(f.stored.Tenant, Ref{f.stored.Machine, f.stored.ID}), f.stored.Version, b, f.read})
 		}
 	}
 	for _, a := range f.actors {
-		if b, err := json.Marshal(a); err == nil {
+		if b, err := a.entry(); err == nil {
 			entries = append(entries, CacheEntry{actorKey(a.Tenant, a.ID), a.Version, b, f.read})
 		}
 	}

@@ -1,10 +1,8 @@
 package interlock
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"strconv"
-	"time"
 
 	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
@@ -53,19 +51,12 @@ func appendTransition(b []byte, t *Transition) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	if y := t.Time.Year(); y < 0 || y > 9999 || t.Time.Location() != time.UTC {
-		return nil, false // for json.Marshal to say
+	b, ok := appendTime(append(b, `,"time":`...), t.Time)
+	if !ok {
+		return nil, false
 	}
-	b = append(t.Time.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano), '"')
 	text(`,"revision":`, t.Revision)
 	b = appendBase64(append(b, `,"hash":`...), t.Hash)
 	b = appendBase64(append(b, `,"prev":`...), t.Prev)
 	return append(b, '}'), true
-}
-
-func appendBase64(b, data []byte) []byte {
-	if data == nil {
-		return append(b, "null"...)
-	}
-	return append(base64.StdEncoding.AppendEncode(append(b, '"'), data), '"')
 }

@@ -1,14 +1,13 @@
 package interlock
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/jsonvalue"
 )
 
 type operation string
@@ -176,7 +175,8 @@ func unlikeText(v any) (pointer string, found bool) {
 			}
 		}
 	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
+		var few [16]string
+		for _, name := range jsonvalue.Names(few[:0], v) {
 			if !isText(name) {
 				return "", true // the name itself can't stand in a pointer
 			}

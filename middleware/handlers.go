@@ -230,6 +230,12 @@ func (il *Interlock) request(c *gin.Context, g *Group, s spec) (interlock.Reques
 
 // flag reads a parameter of the query that is true or false, once.
 func flag(c *gin.Context, name string, standard bool) (bool, error) {
+	switch c.Request.URL.RawQuery { // what is asked most often
+	case "":
+		return standard, nil
+	case name + "=true":
+		return true, nil
+	}
 	values := c.QueryArray(name)
 	switch {
 	case len(values) == 0:

@@ -56,8 +56,10 @@ func traceID(c *gin.Context) string {
 	id := givenTrace(c)
 	if id == "" {
 		var b [16]byte
+		var text [32]byte
 		_, _ = rand.Read(b[:]) // never fails, since Go 1.24
-		id = hex.EncodeToString(b[:])
+		hex.Encode(text[:], b[:])
+		id = string(text[:])
 	}
 	c.Set(traceKey{}, id)
 	return id
@@ -68,9 +70,11 @@ func givenTrace(c *gin.Context) string {
 		return ""
 	}
 	// version "-" trace "-" parent "-" flags; https://www.w3.org/TR/trace-context/
-	if parts := strings.Split(c.GetHeader("Traceparent"), "-"); len(parts) >= 4 && len(parts[1]) == 32 &&
-		strings.Trim(parts[1], "0123456789abcdef") == "" && strings.Trim(parts[1], "0") != "" {
-		return parts[1]
+	if given := c.GetHeader("Traceparent"); strings.Count(given, "-") >= 3 {
+		trace := strings.Split(given, "-")[1]
+		if len(trace) == 32 && strings.Trim(trace, "0123456789abcdef") == "" && strings.Trim(trace, "0") != "" {
+			return trace
+		}
 	}
 	for _, id := range []string{c.Writer.Header().Get("X-Request-ID"), c.GetHeader("X-Request-ID")} {
 		if 0 < len(id) && len(id) <= 128 && strings.IndexFunc(id, notPlain) < 0 {

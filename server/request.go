@@ -145,7 +145,14 @@ func (s *Server) instance(c *gin.Context) (interlock.Ref, error) {
 type query map[string]string
 
 func parameters(c *gin.Context, known ...string) (query, error) {
-	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	raw := c.Request.URL.RawQuery
+	if raw == "" {
+		return query{}, nil
+	}
+	if name, value, ok := strings.Cut(raw, "="); ok && slices.Contains(known, name) && (value == "true" || value == "false") {
+		return query{name: value}, nil // what is asked most often
+	}
+	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, malformed("The query can't be read.")
 	}

@@ -90,13 +90,8 @@ func appendObject(dst []byte, m map[string]any, e Escape, depth int) ([]byte, bo
 		return dst, false
 	}
 	var few [16]string // most objects are small: their names need no memory of their own
-	names := few[:0]
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	dst = append(dst, '{')
-	for i, name := range names {
+	for i, name := range Names(few[:0], m) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -107,6 +102,15 @@ func appendObject(dst []byte, m map[string]any, e Escape, depth int) ([]byte, bo
 		}
 	}
 	return append(dst, '}'), true
+}
+
+// Names adds the names of m in order. Given room on the stack it needs no memory.
+func Names[V any](room []string, m map[string]V) []string {
+	for name := range m {
+		room = append(room, name)
+	}
+	slices.Sort(room)
+	return room
 }
 
 func appendArray(dst []byte, list []any, e Escape, depth int) ([]byte, bool) {

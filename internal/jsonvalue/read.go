@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -88,6 +89,39 @@ func (r *Reader) Strings() ([]string, bool) {
 		return ok
 	})
 	return list, ok
+}
+
+// Sets reads an object of arrays of texts.
+func (r *Reader) Sets() (map[string][]string, bool) {
+	m := map[string][]string{}
+	ok := r.Object(func(name string) (ok bool) {
+		if _, twice := m[name]; twice {
+			return false
+		}
+		m[name], ok = r.Strings()
+		return ok
+	})
+	return m, ok
+}
+
+// Bool reads true or false.
+func (r *Reader) Bool() (yes, ok bool) {
+	r.space()
+	if r.word("true") {
+		return true, true
+	}
+	return false, r.word("false")
+}
+
+// Time reads a time as encoding/json writes one in UTC.
+func (r *Reader) Time() (time.Time, bool) {
+	s, ok := r.String()
+	if !ok || len(s) == 0 || s[len(s)-1] != 'Z' {
+		return time.Time{}, false
+	}
+	var t time.Time
+	err := t.UnmarshalText([]byte(s)) // as strict as encoding/json
+	return t, err == nil
 }
 
 // Int reads a whole number.

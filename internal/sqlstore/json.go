@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +61,8 @@ func encodeMap[V any](m map[string]V) (string, error) {
 // encodeSets is encodeMap of sets of texts.
 func encodeSets(m map[string][]string) (string, error) {
 	b := append(make([]byte, 0, 256), '{')
-	for i, name := range slices.Sorted(maps.Keys(m)) {
+	var few [16]string
+	for i, name := range jsonvalue.Names(few[:0], m) {
 		if m[name] == nil {
 			return encodeMap(m)
 		}
@@ -79,7 +78,8 @@ func encodeSets(m map[string][]string) (string, error) {
 // encodeLast is encodeMap of the newest occurrences.
 func encodeLast(m map[string]interlock.Last) (string, error) {
 	b := append(make([]byte, 0, 256), '{')
-	for i, event := range slices.Sorted(maps.Keys(m)) {
+	var few [16]string
+	for i, event := range jsonvalue.Names(few[:0], m) {
 		l := m[event]
 		if y := l.At.Year(); y < 0 || y > 9999 || l.At.Location() != time.UTC {
 			return encodeMap(m)

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/internal/jsonvalue"
@@ -181,18 +180,11 @@ func decodeMembers(column string) (map[string]any, error) {
 }
 
 func decodeSets(column string) (map[string][]string, error) {
-	r, m := jsonvalue.Read(column), map[string][]string{}
-	ok := r.Object(func(name string) (ok bool) {
-		if _, twice := m[name]; twice {
-			return false
-		}
-		m[name], ok = r.Strings()
-		return ok
-	})
-	if ok && r.End() {
+	r := jsonvalue.Read(column)
+	if m, ok := r.Sets(); ok && r.End() {
 		return m, nil
 	}
-	m = nil
+	var m map[string][]string
 	err := Decode(column, &m)
 	return m, err
 }
@@ -216,7 +208,7 @@ func decodeLast(column string) (map[string]interlock.Last, error) {
 			case "person":
 				l.Person, ok = r.String()
 			case "at":
-				l.At, ok = readTime(r)
+				l.At, ok = r.Time()
 			case "count":
 				l.Count, ok = r.Int()
 			}
@@ -253,7 +245,7 @@ func decodeGrants(column string) ([]interlock.Grant, error) {
 					ok = g.Scope.UnmarshalText([]byte(s)) == nil
 				}
 			case "since":
-				g.Since, ok = readTime(r)
+				g.Since, ok = r.Time()
 			case "by":
 				g.By, ok = r.String()
 			}
@@ -273,15 +265,4 @@ func decodeGrants(column string) ([]interlock.Grant, error) {
 		list[i].Since = list[i].Since.UTC()
 	}
 	return list, nil
-}
-
-// readTime reads a time as it is written here, in UTC.
-func readTime(r *jsonvalue.Reader) (time.Time, bool) {
-	s, ok := r.String()
-	if !ok || len(s) == 0 || s[len(s)-1] != 'Z' {
-		return time.Time{}, false
-	}
-	var t time.Time
-	err := t.UnmarshalText([]byte(s)) // as strict as encoding/json
-	return t, err == nil
 }
