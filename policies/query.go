@@ -2,6 +2,7 @@ package policies
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -48,6 +49,47 @@ func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 	p = &query{body: body, compiler: qc, text: text, program: m.program(text, opts)}
 	if len(m.queries) < maxQueries {
 		m.queries[key] = p
+	}
+	return p, nil
+}
+
+// confirmation returns the prepared query that holds if all that v says yes to holds.
+func (m *machineRules) confirmation(q *interlock.Query, v *interlock.Verdict) (*query, error) {
+	asked := interlock.Query{Checks: v.Passed, Grants: v.Granted, Deny: m.deny && q.Deny, Target: m.target && q.Target}
+	key := queryKey(&asked) + "\x02" + v.Target
+	m.mu.RLock()
+	p := m.confirmations[key]
+	m.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	pkg := packageRef(m.slug).String()
+	var parts []string
+	for _, name := range slices.Concat(asked.Checks, asked.Grants) {
+		parts = append(parts, pkg+"["+literal(name)+"] = true")
+	}
+	if asked.Deny {
+		parts = append(parts, pkg+`["deny"] = set()`)
+	}
+	switch {
+	case asked.Target && v.Target == "":
+		parts = append(parts, "not "+pkg+`["target"]`)
+	case asked.Target:
+		parts = append(parts, pkg+`["target"] = `+literal(v.Target))
+	}
+	body, err := ast.ParseBodyWithOpts(strings.Join(parts, "; "), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, err
+	}
+	qc := m.compiler.QueryCompiler()
+	if body, err = qc.Compile(body); err != nil {
+		return nil, err
+	}
+	p = &query{body: body, compiler: qc}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.confirmations) < maxQueries {
+		m.confirmations[key] = p
 	}
 	return p, nil
 }

@@ -77,13 +77,15 @@ type machineRules struct {
 
 	mu      sync.RWMutex
 	queries map[string]*query
+
+	confirmations map[string]*query
 }
 
 func newMachineRules(c *compilation) *machineRules {
 	m := &machineRules{
 		name: c.m.Name(), slug: c.m.Slug(), compiler: c.compiler,
 		titles: map[string]string{}, params: map[string]bool{}, reads: map[string]reads{},
-		queries: map[string]*query{}, topdownOnly: onlyTopdown(c.compiler),
+		queries: map[string]*query{}, confirmations: map[string]*query{}, topdownOnly: onlyTopdown(c.compiler),
 	}
 	m.encoder = newEncoder(c.m, historyRead(c.compiler))
 	for name, g := range c.named {

@@ -16,7 +16,7 @@ import (
 	"github.com/interlock-go/interlock/policies/compiled"
 )
 
-// DefaultShadow is of how many drafts one is answered by both evaluators.
+// DefaultShadow is of how many answers one is given by both evaluators as a whole.
 const DefaultShadow = 1000
 
 // ErrDifference is matched by errors of decisions on which the compiled rules
@@ -33,13 +33,13 @@ type Difference struct {
 }
 
 // WithCompiled turns the compiled rules off, or on, the default: then drafts (see
-// interlock.Query) are answered by the policy compiled to Go, and everything else
-// by OPA's usual evaluator and the compiled rules together, who must agree. A
+// interlock.Query) are answered by the policy compiled to Go, and so is every no; a
+// yes to anything else needs the yes of OPA's usual evaluator as well. A
 // policy with anything that isn't compiled is evaluated as if this were off.
 func WithCompiled(on bool) Option { return func(o *options) { o.compiled = on } }
 
-// Shadow says of how many drafts one is answered by both evaluators, who must
-// agree: [DefaultShadow] by default, 1 is every one.
+// Shadow says of how many answers one is given by both evaluators as a whole, who
+// must agree: [DefaultShadow] by default, 1 is every one.
 func Shadow(n int) Option {
 	return func(o *options) {
 		if n > 0 {
@@ -94,19 +94,28 @@ func onlyTopdown(c *ast.Compiler) bool {
 	return only
 }
 
-// answer asks topdown alone, the compiled rules alone, or both.
+// answer asks topdown alone, the compiled rules alone, or both: a draft needs the
+// compiled rules only, and so does a no; a yes needs topdown's as well.
 func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (interlock.Verdict, error) {
 	now := time.Unix(0, q.Input.Now.NS).UTC()
 	twice := p.program != nil && !q.Trace
-	if twice && q.Draft && rand.Int64N(r.opts.shadow) != 0 {
+	var quick interlock.Verdict
+	settled := false
+	if twice && rand.Int64N(r.opts.shadow) != 0 {
 		v, err := r.draft(ctx, m, p, q, now)
-		if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) {
+		if err == nil && (q.Draft || !isYes(q, &v)) || err != nil && final(err) {
 			return v, err
 		}
+		quick, settled = v, err == nil
 	}
 	input, err := encode(m.encoder, terms{}, q.Input)
 	if err != nil {
 		return interlock.Verdict{}, err
+	}
+	if settled {
+		if err := r.confirm(ctx, m, q, &quick, input, now); err == nil || final(err) {
+			return quick, err
+		}
 	}
 	var trace *tracer
 	if q.Trace {
@@ -114,11 +123,11 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 	}
 	ask := r.topdown(m, p, input, now, trace)
 	if twice {
-		quick, err := r.quick(m, p, q.Input, now)
+		other, err := r.quick(m, p, q.Input, now)
 		if err != nil {
 			return interlock.Verdict{}, err
 		}
-		ask = r.both(m, p, quick, ask)
+		ask = r.both(m, p, other, ask)
 	}
 	v, err := r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		value, err := ask(ctx, cancel)
@@ -131,6 +140,38 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 		v.Trace = trace.lines()
 	}
 	return v, err
+}
+
+// final tells whether asking again is of no use.
+func final(err error) bool { return errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) }
+
+// isYes tells whether all that was asked for holds.
+func isYes(q *interlock.Query, v *interlock.Verdict) bool {
+	return len(v.Passed) == len(q.Checks) && (len(v.Granted) > 0 || len(q.Grants) == 0) && len(v.Deny) == 0
+}
+
+var errUnconfirmed = errors.New("the yes isn't confirmed")
+
+// confirm asks topdown whether it says yes to all that the compiled rules say yes
+// to, and no more than that: a no needs nobody's consent. An error is that it
+// doesn't, and both are to be asked for everything.
+func (r *Rules) confirm(ctx context.Context, m *machineRules, q *interlock.Query, v *interlock.Verdict, input *ast.Term, now time.Time) error {
+	yes, err := m.confirmation(q, v)
+	if err != nil {
+		return err
+	}
+	_, err = r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
+		answers := 0
+		err := r.engine(m, yes, input, now, cancel, nil).Iter(ctx, func(topdown.QueryResult) error {
+			answers++
+			return nil
+		})
+		if err == nil && answers != 1 {
+			err = errUnconfirmed
+		}
+		return interlock.Verdict{}, err
+	})
+	return err
 }
 
 // draft asks the compiled rules alone. Those that end soon after they are told to

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,6 +74,61 @@ func TestDraftsAreAnsweredByTheCompiledRulesAlone(t *testing.T) {
 	v, err := r.Decide(context.Background(), q)
 	require.NoError(t, err, "a trace is topdown's")
 	require.Empty(t, v.Passed)
+}
+
+// A no needs nobody's consent; a yes needs it for everything that it says yes to.
+func TestAYesNeedsBoth(t *testing.T) {
+	const rules = `ok if input.event == "go"
+
+granted if input.event == "go"
+
+other if input.event == "stray"
+
+deny contains {"code": "d", "message": "m"} if input.event == "stray"
+
+target := "b" if input.event == "go"`
+	all := interlock.Query{Checks: []string{"ok"}, Grants: []string{"granted", "other"}, Deny: true, Target: true}
+	for _, tt := range []struct {
+		name, compiled string
+		q              interlock.Query
+		differs        bool
+	}{
+		{"right", `answer = [[[true]], [[]], [[true], []], [set()], ["b"]]`, all, false},
+		{"no check", `answer = [[[]], [[]], [[true], []], [set()], ["b"]]`, all, false},
+		{"denied", `answer = [[[true]], [[]], [[true], []], [{{"code": "x", "message": "y"}}], ["b"]]`, all, false},
+		{"not granted", `answer = [[[true]], [[]], [[], []], [set()], ["b"]]`, all, false},
+		{"granted by another", `answer = [[[true]], [[]], [[], [true]], [set()], ["b"]]`, all, true},
+		{"another target", `answer = [[[true]], [[]], [[true], []], [set()], ["a"]]`, all, true},
+		{"no target", `answer = [[[true]], [[]], [[true], []], [set()], []]`, all, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, shadow := range []int{1 << 40, 1} {
+				r := checkRules(t, rules, Shadow(shadow), OnDifference(func(Difference) {}))
+				q := ask(tt.q)
+				swap(t, r, q, tt.compiled)
+				_, err := r.Decide(context.Background(), q)
+				if tt.differs || shadow == 1 && tt.name != "right" {
+					require.ErrorIs(t, err, ErrDifference)
+					require.Equal(t, 1, r.source.Differences())
+					continue
+				}
+				require.NoError(t, err)
+				require.Zero(t, r.source.Differences())
+			}
+		})
+	}
+	// What topdown denies, or doesn't pass, isn't confirmed.
+	for _, tt := range []struct{ rules, compiled string }{
+		{strings.Replace(rules, `"m"} if input.event == "stray"`, `"m"} if input.event == "go"`, 1), `answer = [[[true]], [[]], [[true], []], [set()], ["b"]]`},
+		{strings.Replace(rules, `ok if input.event == "go"`, `ok if input.event == "stray"`, 1), `answer = [[[true]], [[]], [[true], []], [set()], ["b"]]`},
+		{strings.Replace(rules, `ok if input.event == "go"`, `ok := "true" if input.event == "go"`, 1), `answer = [[[true]], [[]], [[true], []], [set()], ["b"]]`},
+	} {
+		r := checkRules(t, tt.rules, Shadow(1<<40), OnDifference(func(Difference) {}))
+		q := ask(all)
+		swap(t, r, q, tt.compiled)
+		_, err := r.Decide(context.Background(), q)
+		require.ErrorIs(t, err, ErrDifference)
+	}
 }
 
 // An error of the compiled rules is no answer, and no difference where topdown

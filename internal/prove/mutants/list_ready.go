@@ -58,6 +58,16 @@ func ready() []mutant {
 		return b.fail(at, "is missing")
 	}
 	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
+		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !isYes(q, &v)) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
+		engine("what topdown says", "topdown's yes is one", "policies/shadow.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
+		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range asked.Grants {`, "TestAYesNeedsBoth"),
+		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range asked.Checks {`, "TestAYesNeedsBoth"),
+		engine("topdown's deny", "topdown is asked whether it denies", "policies/query.go", `	if asked.Deny {
+		parts`, `	if false {
+		parts`, "TestAYesNeedsBoth"),
+		engine("topdown's target", "topdown is asked for the target", "policies/query.go", `	case asked.Target:
+`, `	case asked.Target && v.Target == "-":
+`, "TestAYesNeedsBoth"),
 		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !p.program.Prompt() {`, `if false {`, "TestTheWallOfDrafts"),
 		engine("a draft's deadline", "a draft ends in time", "policies/shadow.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
 	}
