@@ -60,8 +60,8 @@ func ready() []mutant {
 	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
 		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !isYes(q, &v)) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
 		engine("what topdown says", "topdown's yes is one", "policies/shadow.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
-		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range asked.Grants {`, "TestAYesNeedsBoth"),
-		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range asked.Checks {`, "TestAYesNeedsBoth"),
+		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Grants) {`, "TestAYesNeedsBoth"),
+		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Checks) {`, "TestAYesNeedsBoth"),
 		engine("topdown's deny", "topdown is asked whether it denies", "policies/query.go", `	if asked.Deny {
 		parts`, `	if false {
 		parts`, "TestAYesNeedsBoth"),
