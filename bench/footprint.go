@@ -85,47 +85,86 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// factsSize is of a case and of an actor of the desk, read from SQLite and held,
-// and as their entries in Redis.
+// factsSize is of a case and of an actor of the desk, as they are read from SQLite,
+// as the store keeps them, ready to be decided on, and as their entries in Redis.
 func factsSize(ctx context.Context, b *bench) (err error) {
-	const rows = 200
-	w, err := newWorld(rows)
+	w, err := newWorld(200)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	store, err := sqlite.Open(filepath.Join(w.dir, "facts.db"))
+	file := filepath.Join(w.dir, "facts.db")
+	if err := w.opened(ctx, file, 0, nil, func(_ *sqlite.Store, g *interlock.Gate) error { return populate(ctx, g, w.actors, w.ids...) }); err != nil {
+		return err
+	}
+	if err := w.opened(ctx, file, 0, nil, func(store *sqlite.Store, _ *interlock.Gate) error { return w.read(ctx, b, store) }); err != nil {
+		return err
+	}
+	if err := w.opened(ctx, file, sqlite.DefaultMemory, nil, func(_ *sqlite.Store, g *interlock.Gate) error { return w.kept(ctx, b, g) }); err != nil {
+		return err
+	}
+	cache := rediscache.New(w.redis, rediscache.Config{Prefix: "footprint:", TTL: time.Minute})
+	w.later(cache.Close)
+	return w.opened(ctx, file, 0, cache, func(_ *sqlite.Store, g *interlock.Gate) error { return w.entries(ctx, b, g) })
+}
+
+// opened uses a gate on the file.
+func (w *world) opened(ctx context.Context, file string, memory int, cache interlock.Cache, use func(*sqlite.Store, *interlock.Gate) error) (err error) {
+	store, err := sqlite.Open(file, sqlite.Memory(memory))
 	if err != nil {
 		return err
 	}
-	w.later(store.Close)
-	cache := rediscache.New(w.redis, rediscache.Config{Prefix: "footprint:", TTL: time.Minute})
-	w.later(cache.Close)
+	defer func() { err = errors.Join(err, store.Close()) }()
 	g, err := deskGate(store, cache)
 	if err != nil {
 		return err
 	}
-	w.later(func() error { return g.Close(context.WithoutCancel(ctx)) })
-	if err := populate(ctx, g, w.actors, w.ids...); err != nil {
+	defer func() { err = errors.Join(err, g.Close(context.WithoutCancel(ctx))) }()
+	return use(store, g)
+}
+
+func (w *world) ref(i int) interlock.Ref {
+	return interlock.Ref{Machine: deskMachines[0], ID: w.ids[i]}
+}
+
+// read holds what a store without a memory of its own reads.
+func (w *world) read(ctx context.Context, b *bench, store *sqlite.Store) error {
+	instance, err := held(len(w.ids), func(i int) (interlock.Facts, error) { return store.Load(ctx, interlock.DefaultTenant, w.ref(i), nil) })
+	if err != nil {
 		return err
 	}
-	ref := func(i int) interlock.Ref { return interlock.Ref{Machine: deskMachines[0], ID: w.ids[i]} }
+	b.measured("an instance, as it is read", "B", instance)
+	nobody := interlock.Ref{Machine: deskMachines[0], ID: "none"}
+	actor, err := held(len(w.ids), func(i int) (interlock.Facts, error) {
+		return store.Load(ctx, interlock.DefaultTenant, nobody, w.actors[i:i+1])
+	})
+	if err != nil {
+		return err
+	}
+	b.measured("an actor, as it is read", "B", actor)
+	return nil
+}
+
+// kept is what menus leave in a store's memory.
+func (w *world) kept(ctx context.Context, b *bench, g *interlock.Gate) error {
 	for _, of := range []struct {
 		name string
-		read func(i int) (interlock.Facts, error)
+		ask  func(i int) (actor string, ref interlock.Ref)
 	}{
-		{"an instance, in memory", func(i int) (interlock.Facts, error) { return store.Load(ctx, interlock.DefaultTenant, ref(i), nil) }},
-		{"an actor, in memory", func(i int) (interlock.Facts, error) {
-			return store.Load(ctx, interlock.DefaultTenant, interlock.Ref{Machine: deskMachines[0], ID: "none"}, w.actors[i:i+1])
-		}},
+		{"an instance, as a store keeps it, with what rules make of it", func(i int) (string, interlock.Ref) { return w.actors[0], w.ref(i) }},
+		{"an actor, as a store keeps it", func(i int) (string, interlock.Ref) { return w.actors[i], w.ref(0) }},
 	} {
-		bytes, err := held(rows, of.read)
+		bytes, err := held(len(w.ids), func(i int) (struct{}, error) {
+			actor, ref := of.ask(i)
+			_, err := g.Available(ctx, interlock.Actor{ID: actor, Roles: managerRoles}, ref)
+			return struct{}{}, err
+		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", of.name, err)
+			return err
 		}
 		b.measured(of.name, "B", bytes)
 	}
-	return w.entries(ctx, b, g)
+	return nil
 }
 
 // entries asks Redis what it takes for the facts of a menu.
@@ -150,7 +189,7 @@ func (w *world) entries(ctx context.Context, b *bench, g *interlock.Gate) error 
 				sizes = append(sizes, float64(n))
 			}
 			if wait > 5*time.Second {
-				return fmt.Errorf("Redis has no entry of the kind %s", kind)
+				return fmt.Errorf("no entry of the kind %s in Redis", kind)
 			}
 			time.Sleep(wait)
 		}

@@ -235,7 +235,7 @@ func (r *report) write(dir string, quick bool) error {
 			}
 		}
 	}
-	b, err := json.MarshalIndent(results{computer(), runtime.Version(), versions(), quick, r.rows, r.measures}, "", "\t")
+	b, err := json.MarshalIndent(results{computer(), runtime.Version(), versions(), quick, append([]row{}, r.rows...), append([]measure{}, r.measures...)}, "", "\t")
 	if err != nil {
 		return err
 	}

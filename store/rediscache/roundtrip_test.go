@@ -46,6 +46,7 @@ func (c tapped) Write(b []byte) (int, error) {
 func TestOneRoundTripADecision(t *testing.T) {
 	var s sent
 	d := newDesk(t, testservice.Redis(t), func(t *testing.T, url string) *Cache {
+		t.Helper()
 		opts, err := Options(url)
 		require.NoError(t, err)
 		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = patient, patient, patient, patient
