@@ -51,7 +51,7 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, telemetry, postgresLibs, redisLibs),
 	},
 	{
-		from: "store/postgres", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: testStores,
+		from: "store/postgres", to: ours(".", "fsm", "internal/sqlstore/..."), testsTo: append(ours("archive"), testStores...),
 		never: slices.Concat(web, rego, telemetry, sqliteLibs, redisLibs),
 	},
 	{

@@ -116,6 +116,8 @@ func (v *verifier) landed(last *Record) {
 			if !j.follows {
 				v.bad(j.row, "it doesn't follow the row before")
 			}
+		} else if v.files != nil {
+			v.bad(j.row, "row %d is archived, as history says, and no file has it", j.after+1)
 		} else {
 			v.report.Archived += j.row.Seq - 1 - j.after
 		}

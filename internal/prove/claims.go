@@ -60,6 +60,7 @@ var Claims = map[string]string{
 	"sqlite/locked":               "requests while another program writes the file: each acknowledged one is there, once; refusals are 503",
 	"sqlite/read-only":            "requests while the disk is read-only: each acknowledged one is there, once; refusals are 503",
 	"sqlite/sync-fails":           "requests while the disk can't sync: each acknowledged one is there, once; refusals are 503",
+	"tamper/archive":              "a member of an archived row that was changed, or a row that was removed or swapped with the next, is found, also in a file that an erasure wrote anew",
 	"tamper/delete":               "a row of history that was removed is found at its place; rows",
 	"tamper/edit":                 "a changed column or byte of a row of history, or of its texts, is found at its place; columns of rows",
 	"tamper/insert":               "a row that was put into history, forged to follow the one before, is found at its place; rows",

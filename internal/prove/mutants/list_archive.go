@@ -40,6 +40,8 @@ func archiving() []mutant {
 			`if j.said == nil {
 			v.bad`, `if j.row == nil {
 			v.bad`, missing),
+		onPackage(mutant{name: "archive: rows that no file has", takes: "a row that is archived, and in no file, is found where the files are at hand", edits: one(archivedOf,
+			`} else if v.files != nil {`, `} else if v.files != nil && j.after < 0 {`)}, "./archive", "TestTamperedFiles"),
 		shared("the newest file", "texts that were erased before the next run aren't taken from the file of the one before", "archive/merge.go",
 			`n == 0 && c.place > next.place`, `n == 0 && c.place < next.place`, "archive/archived_after"),
 		gate("erased meanwhile", "texts that were erased while rows left don't come back in a file", archiver,

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,7 +47,8 @@ func build(t *testing.T, store interlock.Store, n int) *history {
 	t.Helper()
 	m, err := fsm.Parse("doc.yaml", []byte(machine))
 	require.NoError(t, err)
-	gate, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store,
+	now := time.Now().Add(-1000 * 24 * time.Hour) // old enough for an archive
+	gate, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store, Now: func() time.Time { return now },
 		After: []func(context.Context, interlock.Transition){versions(t, store)}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, gate.Close(context.Background())) })
