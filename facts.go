@@ -102,8 +102,12 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	}
 	f := newFacts(snap, m, stored, q)
 	f.read, f.cached = read, shared
-	g.epoch.Store(&stored.Epoch)
-	g.bound.Store(m.Name(), f.isBound)
+	if *g.epoch.Load() != stored.Epoch {
+		g.epoch.Store(&stored.Epoch)
+	}
+	if known, ok := g.bound.Load(m.Name()); !ok || known != f.isBound {
+		g.bound.Store(m.Name(), f.isBound)
+	}
 	return f, nil
 }
 

@@ -174,7 +174,7 @@ func (g *Gate) Close(ctx context.Context) error {
 // reading bounds one read of the store: a store that never answers, or a pool
 // whose connections others hold, ends in a refusal and not in a caller who waits.
 func (g *Gate) reading(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, g.cfg.ReadTimeout)
+	return withTimeout(ctx, g.cfg.ReadTimeout)
 }
 
 // now is the gate's clock as history keeps it: UTC, whole microseconds.
