@@ -43,7 +43,7 @@ const (
 	minArchived  = 2     // of one chain: for a single row its $archive would come
 	partRows     = 10000 // of one file, which is one transaction
 	partBytes    = 16 << 20
-	partChains   = 256
+	partChains   = 64 // locked meanwhile
 	moveTimeout  = 2 * time.Minute
 	moveAttempts = 3
 )

@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	m, err := fsm.Parse("doc.yaml", []byte(machine))
 	require.NoError(t, err)
 	w := &world{T: t, folder: filepath.Join(t.TempDir(), "checkpoints")}
-	w.store, err = sqlite.Open(":memory:")
+	w.store, err = sqlite.Open(":memory:", sqlite.Memory(0)) // it is changed by hand
 	require.NoError(t, err)
 	w.gate, err = interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: w.store})
 	require.NoError(t, err)
