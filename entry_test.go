@@ -95,7 +95,7 @@ func slowly(b []byte, v any) error {
 // What isn't written as ours is read as ever, or refused as ever.
 func TestOddEntries(t *testing.T) {
 	for _, payload := range []string{``, `{}`, `null`, `{"instance":null}`, `{"instance":{}}`, `{"instance":{"id":"a","id":"b"}}`, `{"instance":{"ID":"a"}}`, `{"instance":{"id":"a","more":1}}`, `{"instance":{"version":1.5}}`,
-		`{"instance":{"id":"a"},"instance":{"state":"b"}}`, `{"instance":{"last":{"a":{"count":1,"count":2}}}}`, `{"instance":{"last":{"a":{},"a":{"count":2}}}}`, `{"instance":{"head":"AQ==\n"}}`,
+		`{"instance":{"id":"a"},"instance":{"state":"b"}}`, `{"instance":{"last":{"a":{"count":1,"count":2}}}}`, `{"instance":{"last":{"a":{},"a":{"count":2}}}}`, `{"instance":{"facts":{"a":1},"facts":{"b":2}}}`, `{"instance":{"head":"AQ==\n"}}`,
 		`{"instance":{"created_at":"2026-01-02T03:04:05+01:00"}}`, `{"instance":{"created_at":"2026-01-02 03:04:05Z"}}`, `{"instance":{"did":{"a":null}}}`, `{"instance":{"id":"\ud800"}}`, `{"instance":{}} x`} {
 		var want, got cachedInstance
 		err := slowly([]byte(payload), &want)
@@ -104,7 +104,7 @@ func TestOddEntries(t *testing.T) {
 			require.Equal(t, want, got, payload)
 		}
 	}
-	for _, payload := range []string{`{"grants":[{"scope":"nowhere"}]}`, `{"grants":null}`, `{"active":null}`, `{"active":1}`, `{"id":"a","id":"b"}`, `{"head":"?"}`, `{"grants":[{"role":"a","role":"b"}]}`, `[]`} {
+	for _, payload := range []string{`{"grants":[{"scope":"nowhere"}]}`, `{"grants":null}`, `{"attrs":{"a":1},"attrs":{"b":2}}`, `{"active":null}`, `{"active":1}`, `{"id":"a","id":"b"}`, `{"head":"?"}`, `{"grants":[{"role":"a","role":"b"}]}`, `[]`} {
 		var want, got ActorRecord
 		err := slowly([]byte(payload), &want)
 		require.Equal(t, err, decode([]byte(payload), &got), payload)
