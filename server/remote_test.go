@@ -83,6 +83,7 @@ func TestAVanishedKeyIsRefusedAtTheNextRefresh(t *testing.T) {
 	p := &publisher{body: octets("a", "b")}
 	remotely(t, p, func(t *testing.T, k *keys) {
 		t.Helper()
+		t.Helper()
 		before, err := k.current()
 		require.NoError(t, err)
 		p.says(octets("b", "c"), nil)
@@ -134,6 +135,7 @@ func TestAFloodOfUnknownKids(t *testing.T) {
 	p := &publisher{body: octets("a")}
 	remotely(t, p, func(t *testing.T, k *keys) {
 		t.Helper()
+		t.Helper()
 		time.Sleep(cooldown)
 		synctest.Wait()
 		p.counted()
@@ -156,6 +158,7 @@ func TestAFloodOfUnknownKids(t *testing.T) {
 func TestAnUnknownKidIsLookedForOnce(t *testing.T) {
 	p := &publisher{body: octets("a")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		time.Sleep(cooldown)
 		p.counted()
 		require.False(t, has(k, "old"))
@@ -178,6 +181,7 @@ func TestAnUnknownKidIsLookedForOnce(t *testing.T) {
 func TestKeysHoldUntilTheyAreTooOld(t *testing.T) {
 	p := &publisher{body: octets("a")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		p.says("", errors.New("down"))
 		time.Sleep(23 * time.Hour)
 		require.True(t, has(k, "a"), "the last keys hold for a day")
@@ -199,6 +203,7 @@ func TestKeysHoldUntilTheyAreTooOld(t *testing.T) {
 func TestABrokenSetLeavesTheFormerKeys(t *testing.T) {
 	p := &publisher{body: octets("a")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		for _, body := range []string{"", "{}", `{"keys":{}}`, "<html>", octets("a", "a"), `{"keys":[],"keys":[]}`,
 			`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`} {
 			p.says(body, nil)
@@ -216,6 +221,7 @@ func TestABrokenSetLeavesTheFormerKeys(t *testing.T) {
 func TestPurge(t *testing.T) {
 	p := &publisher{body: octets("a", "b")}
 	remotely(t, p, func(t *testing.T, k *keys) {
+		t.Helper()
 		p.says(octets("b"), nil)
 		require.True(t, has(k, "a"))
 		require.NoError(t, k.purge(t.Context()))
