@@ -66,7 +66,7 @@ func (d deploy) load(t *testing.T, g *interlock.Gate, prefix string) (stop func(
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var done, tried atomic.Int64
+	var done atomic.Int64
 	var refused []error
 	for n := range 3 {
 		id := prefix + strconv.Itoa(n)
@@ -75,7 +75,6 @@ func (d deploy) load(t *testing.T, g *interlock.Gate, prefix string) (stop func(
 			for last := false; !last; {
 				last = ctx.Err() != nil // so one is asked after all that the test did
 				_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: id, Event: "comment", Input: map[string]any{"text": "x"}})
-				tried.Add(1)
 				if err == nil {
 					done.Add(1)
 					continue
@@ -88,8 +87,6 @@ func (d deploy) load(t *testing.T, g *interlock.Gate, prefix string) (stop func(
 	}
 	require.Eventually(t, func() bool { return done.Load() > 3 }, 20*time.Second, time.Millisecond)
 	return func() (int64, []error) {
-		before := tried.Load() // at most three of them are under way, and who comes after finds what is so now
-		require.Eventually(t, func() bool { return tried.Load() > before+3 }, 20*time.Second, time.Millisecond)
 		cancel()
 		wg.Wait()
 		return done.Load(), refused
