@@ -134,6 +134,9 @@ func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine
 		}
 	}
 	began = time.Now()
+	if fresh {
+		ctx = Strong(ctx) // whatever the store keeps
+	}
 	limited, cancel := g.reading(ctx)
 	defer cancel()
 	found, err = look(limited, began)

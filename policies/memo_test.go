@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/stretchr/testify/require"
 
@@ -114,6 +115,44 @@ func TestWhatIsAskedIsTranslatedOnce(t *testing.T) {
 				require.ErrorContains(t, err, name)
 			}
 		}
+	}
+}
+
+// An object of OPA's sorts itself when it is first gone through: one that several
+// evaluations share has done so before.
+func TestSharedObjectsAreSorted(t *testing.T) {
+	r := rulesOf(t, strings.NewReplacer("owner if input.instance.created_by == input.actor.id", `owner if { every k, _ in input.instance.facts { k != "" } }`,
+		"within_limit if input", `within_limit if count(input.instance.facts) == 31 with input.note as "x"
+
+unused if input`).Replace(loanRules), WithCompiled(false))
+	e := r.machines["loan"].encoder
+	for range 50 {
+		in := loanInput()
+		for i := range 30 {
+			in.Instance.Facts[fmt.Sprint("fact", (i*7)%30)] = i
+		}
+		in.Instance.Memo = new(interlock.Memo)
+		whole, err := encode(e, terms{}, in)
+		require.NoError(t, err)
+		facts, err := whole.Value.Find(ast.MustParseRef("x.instance.facts")[1:])
+		require.NoError(t, err)
+		copied := facts.(ast.Object).Copy() // goes through the keys as they lie
+		var names []string
+		copied.Foreach(func(k, _ *ast.Term) { names = append(names, k.String()) })
+		require.Len(t, names, 31)
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				q := &interlock.Query{Input: in, Grants: []string{"owner"}}
+				if i%2 == 0 {
+					q = &interlock.Query{Input: in, Checks: []string{"within_limit"}}
+				}
+				if v, err := r.Decide(context.Background(), q); err != nil || len(v.Granted)+len(v.Passed) != 1 {
+					t.Errorf("%v, %v", v, err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
 

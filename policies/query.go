@@ -73,7 +73,7 @@ func (m *machineRules) confirmation(q *interlock.Query, v *interlock.Verdict) (*
 	}
 	switch {
 	case asked.Target && v.Target == "":
-		parts = append(parts, "not "+pkg+`["target"]`)
+		parts = append(parts, "count([v | v := "+pkg+`["target"]]) = 0`)
 	case asked.Target:
 		parts = append(parts, pkg+`["target"] = `+literal(v.Target))
 	}

@@ -72,6 +72,7 @@ type machineRules struct {
 	target   bool
 	reads    map[string]reads
 	encoder  *encoder
+	states   map[string]bool
 
 	topdownOnly bool // nothing of it may be compiled
 
@@ -85,7 +86,10 @@ func newMachineRules(c *compilation) *machineRules {
 	m := &machineRules{
 		name: c.m.Name(), slug: c.m.Slug(), compiler: c.compiler,
 		titles: map[string]string{}, params: map[string]bool{}, reads: map[string]reads{},
-		queries: map[string]*query{}, confirmations: map[string]*query{}, topdownOnly: onlyTopdown(c.compiler),
+		queries: map[string]*query{}, confirmations: map[string]*query{}, states: map[string]bool{}, topdownOnly: onlyTopdown(c.compiler),
+	}
+	for _, s := range c.m.States() {
+		m.states[s.Name] = true
 	}
 	m.encoder = newEncoder(c.m, historyRead(c.compiler))
 	for name, g := range c.named {

@@ -103,7 +103,7 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 	settled := false
 	if twice && rand.Int64N(r.opts.shadow) != 0 {
 		v, err := r.draft(ctx, m, p, q, now)
-		if err == nil && (q.Draft || !isYes(q, &v)) || err != nil && final(err) {
+		if err == nil && (q.Draft || !m.isYes(q, &v)) || err != nil && final(err) {
 			return v, err
 		}
 		quick, settled = v, err == nil
@@ -145,9 +145,11 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 // final tells whether asking again is of no use.
 func final(err error) bool { return errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) }
 
-// isYes tells whether all that was asked for holds.
-func isYes(q *interlock.Query, v *interlock.Verdict) bool {
-	return len(v.Passed) == len(q.Checks) && (len(v.Granted) > 0 || len(q.Grants) == 0) && len(v.Deny) == 0
+// isYes tells whether all that was asked for holds. A target that isn't a state of
+// the machine is nobody's.
+func (m *machineRules) isYes(q *interlock.Query, v *interlock.Verdict) bool {
+	return len(v.Passed) == len(q.Checks) && (len(v.Granted) > 0 || len(q.Grants) == 0) && len(v.Deny) == 0 &&
+		(v.Target == "" || m.states[v.Target])
 }
 
 var errUnconfirmed = errors.New("the yes isn't confirmed")
@@ -189,7 +191,7 @@ func (r *Rules) draft(ctx context.Context, m *machineRules, p *query, q *interlo
 		}
 		return m.verdict(q, value) // read before the machine is given back
 	}
-	if !p.program.Prompt() {
+	if !q.Draft || !p.program.Prompt() { // what isn't a draft may hold up a transaction
 		return r.evaluate(ctx, run)
 	}
 	timeout, err := r.begin(ctx)

@@ -50,8 +50,8 @@ func (terms) words(s string) *ast.Term  { return ast.StringTerm(s) }
 func (terms) kind(t *ast.Term) string   { return ast.ValueName(t.Value) }
 func (terms) integer(n int64) *ast.Term { return ast.NumberTerm(json.Number(strconv.FormatInt(n, 10))) }
 
-func (t terms) lasting() maker[*ast.Term] { return t }
-func (terms) owner(e *encoder) any        { return &e.kinds }
+func (terms) lasting() maker[*ast.Term] { return sortedTerms{} }
+func (terms) owner(e *encoder) any      { return &e.kinds }
 
 func (terms) digits(n json.Number) *ast.Term { return ast.NumberTerm(n) }
 
@@ -79,6 +79,25 @@ func (terms) named(names []string, values []*ast.Term) *ast.Term {
 		pairs[i] = [2]*ast.Term{ast.StringTerm(names[i]), v}
 	}
 	return ast.ObjectTerm(pairs...)
+}
+
+// sortedTerms are read by several evaluations at once. An object of OPA's sorts
+// its keys when they are first gone through, in place, and copies of it don't wait for that.
+type sortedTerms struct{ terms }
+
+func (s sortedTerms) shaped(names *shape, values []*ast.Term) *ast.Term {
+	return sortedObject(s.terms.shaped(names, values))
+}
+
+func (s sortedTerms) named(names []string, values []*ast.Term) *ast.Term {
+	return sortedObject(s.terms.named(names, values))
+}
+
+func sortedObject(t *ast.Term) *ast.Term {
+	if o, ok := t.Value.(ast.Object); ok {
+		o.Keys()
+	}
+	return t
 }
 
 // own makes the compiled rules' values, in the memory of the machine that will

@@ -132,6 +132,9 @@ func (s *scope) append(stmt *ir.ArrayAppendStmt) (step, error) {
 		if !ok || a.frozen {
 			return m.fail(internal(loc, "append to what isn't an array of this evaluation"))
 		}
+		if !a.weight.add(v) {
+			return m.fail(errHeavy)
+		}
 		a.items = m.arena.grow(a.items, v)
 		return next
 	}, nil
@@ -151,6 +154,9 @@ func (s *scope) add(stmt *ir.SetAddStmt) (step, error) {
 		set, ok := f[target].(*set)
 		if !ok || set.frozen {
 			return m.fail(internal(loc, "addition to what isn't a set of this evaluation"))
+		}
+		if !set.weight.add(v) {
+			return m.fail(errHeavy)
 		}
 		set.put(&m.arena, v)
 		return next
@@ -175,6 +181,9 @@ func (s *scope) insert(stmt ir.Stmt, into ir.Local, k, v ir.Operand, once bool) 
 		o, ok := f[target].(*object)
 		if !ok || o.frozen {
 			return m.fail(internal(loc, "insertion into what isn't an object of this evaluation"))
+		}
+		if !o.weight.add(k) || !o.weight.add(v) {
+			return m.fail(errHeavy)
 		}
 		if !once {
 			o.put(&m.arena, k, v)

@@ -49,7 +49,7 @@ var prompt = func() map[string]bool {
 	for _, name := range []string{
 		"equal", "neq", "lt", "lte", "gt", "gte",
 		"is_null", "is_boolean", "is_number", "is_string", "is_array", "is_object", "is_set", "type_name",
-		"internal.member_2", "internal.member_3", "count", "object.get", "object.keys", "array.reverse", "and", "minus", "plus", "abs", "sum", "max", "min",
+		"internal.member_2", "internal.member_3", "count", "object.get", "and", "minus", "plus", "abs", "sum", "max", "min",
 		"startswith", "endswith", "contains", "lower", "upper", "trim_space", "trim_prefix", "trim_suffix",
 	} {
 		all[name] = true

@@ -90,7 +90,7 @@ func sets(v []Value) (s, t *set, ok bool) {
 // filter is the subset for which keep is true.
 func filter(m *Machine, s *set, keep func(Value) bool) *set {
 	out := m.arena.set()
-	out.ascending = s.ascending
+	out.ascending, out.weight = s.ascending, s.weight
 	for _, e := range s.list {
 		if keep(e) {
 			out.list = m.arena.grow(out.list, e)

@@ -110,7 +110,7 @@ func (o *object) copyOf(a *arena) *object {
 	c := a.object()
 	c.list = a.clone(o.list)
 	c.values = a.clone(o.values)
-	c.ascending = o.ascending
+	c.ascending, c.weight = o.ascending, o.weight
 	return c
 }
 

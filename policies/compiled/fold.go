@@ -119,7 +119,7 @@ func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	case *ir.ArrayAppendStmt:
 		a, ok := made[stmt.Array].(*array)
 		v := constant(stmt.Value)
-		if !ok || v == nil {
+		if !ok || v == nil || !a.weight.add(v) {
 			return 0, false
 		}
 		a.items = append(a.items, v)
@@ -127,7 +127,7 @@ func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	case *ir.SetAddStmt:
 		set, ok := made[stmt.Set].(*set)
 		v := constant(stmt.Value)
-		if !ok || v == nil {
+		if !ok || v == nil || !set.weight.add(v) {
 			return 0, false
 		}
 		set.put(nil, v)
@@ -135,7 +135,7 @@ func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	case *ir.ObjectInsertStmt:
 		o, ok := made[stmt.Object].(*object)
 		k, v := constant(stmt.Key), constant(stmt.Value)
-		if !ok || k == nil || v == nil {
+		if !ok || k == nil || v == nil || !o.weight.add(k) || !o.weight.add(v) {
 			return 0, false
 		}
 		o.put(nil, k, v)

@@ -17,6 +17,7 @@ type keys struct {
 	sorted    []int32 // positions in Rego's order, once somebody asked and unless ascending
 	table     []int32 // open addressing: position+1, 0 is free; nil when small
 	hashes    []uint64
+	weight    weight // of the keys, and of an object's values
 }
 
 // find gives the position of a key, -1 when it isn't there.

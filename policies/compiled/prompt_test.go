@@ -2,6 +2,8 @@ package compiled_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,4 +97,33 @@ func TestToGoIsWhatOPAsJSONIs(t *testing.T) {
 	none, err := compiled.ToGo(nil)
 	require.NoError(t, err)
 	require.Nil(t, none)
+}
+
+// Values that hold themselves twice over, forty times, take nothing to make and
+// for ever to compare: they aren't made.
+func TestHeavyValuesAreHandedOver(t *testing.T) {
+	double := func(open, shut, first string) string {
+		text := ""
+		for _, side := range []string{"a", "b"} {
+			text += fmt.Sprintf("%s0 := %s; ", side, first)
+			for i := range 40 {
+				text += fmt.Sprintf("%s%d := %s%s%d, %s%d%s; ", side, i+1, open, side, i, side, i, shut)
+			}
+		}
+		return text
+	}
+	for name, query := range map[string]string{
+		"arrays":         double("[", "]", "input.x") + "a40 == b40",
+		"constants":      double("[", "]", "1") + "a40 == b40",
+		"objects":        strings.NewReplacer("{a", `{"k": a`, "{b", `{"k": b`, ", a", `, "l": a`, ", b", `, "l": b`).Replace(double("{", "}", "input.x")) + "a40 == b40",
+		"comprehensions": `l := numbers.range(1, 1000); x := [l | some _ in l]; y := [x | some _ in l]; z := [y | some _ in l]; w := [z | some _ in l]; w == w; count(w) == 1000`,
+	} {
+		p := programOf(t, query, compiled.Options{})
+		m := p.Machine()
+		began := time.Now()
+		_, err := m.Eval(context.Background(), compiled.Query{Input: compiled.FromAST(ast.MustParseTerm(`{"x": 1}`).Value)})
+		require.ErrorIs(t, err, compiled.ErrNotCompiled, name)
+		require.Less(t, time.Since(began), 20*time.Second)
+		m.Release()
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
 func aRow(id string) *interlock.Facts {
@@ -132,6 +133,32 @@ func TestCommitsAreKeptAsTheFileHasThem(t *testing.T) {
 		got.Memo = nil
 		require.Equal(t, want, got, i)
 	}
+}
+
+// Who has the turn next must find that what he changes is settled: else what was
+// committed before would be kept over what he commits.
+func TestATransactionIsSettledInItsTurn(t *testing.T) {
+	s, err := Open(":memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.Migrate(t.Context()))
+	held, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.database().InTx(t.Context(), func(tx sqlstore.Tx) error {
+			tx.(*watched).Applies(&interlock.Commit{Instance: &interlock.InstanceChange{Next: interlock.Instance{Tenant: "t", Machine: "m", ID: "a"}}})
+			s.copies.mu.RLock() // now it can't be settled
+			close(held)
+			return nil
+		})
+	}()
+	<-held
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = s.writer.begin(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	s.copies.mu.RUnlock()
+	require.NoError(t, <-done)
+	require.Empty(t, s.copies.writing)
 }
 
 func TestCopiesAreBounded(t *testing.T) {

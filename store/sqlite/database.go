@@ -33,22 +33,6 @@ func (d database) Write(ctx context.Context, fn func(sqlstore.Conn) error) error
 }
 
 func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
-	if d.copies == nil {
-		return d.inTx(ctx, fn)
-	}
-	w := &watched{copies: d.copies}
-	defer d.copies.settle(w)
-	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
-		w.Tx = tx
-		return fn(w)
-	})
-	if err == nil {
-		w.committed = w.applied
-	}
-	return err
-}
-
-func (d database) inTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if d.writer == nil {
 		return errReadOnly
 	}
@@ -60,12 +44,22 @@ func (d database) inTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer d.writer.end()
+	tx := sqlstore.Tx(t)
+	var w *watched
+	if d.copies != nil {
+		w = &watched{Tx: t, copies: d.copies}
+		tx = w
+		defer d.copies.settle(w) // before the turn is another's, who would commit the next version
+	}
 	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
-	if err := fn(t); err != nil {
+	if err := fn(tx); err != nil {
 		return err
 	}
 	if err := t.tx.Commit(); err != nil {
 		return &interlock.UnknownOutcome{Err: err}
+	}
+	if w != nil {
+		w.committed = w.applied
 	}
 	return nil
 }

@@ -28,11 +28,25 @@ func ready() []mutant {
 		copies("of an epoch", "a new epoch takes everything away", `	if own.Epoch != c.epoch {
 		c.forget()`, `	if own.Epoch != c.epoch {`),
 		onSQLite(mutant{name: "copies: settled at last", takes: "a transaction holds up copies until it has ended, and no longer",
-			edits: one("store/sqlite/database.go", `	defer d.copies.settle(w)
-	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
-		w.Tx = tx`, `	err := d.inTx(ctx, func(tx sqlstore.Tx) error {
-		w.Tx = tx
-		defer d.copies.settle(w)`)}, "TestConformance/sqlite_memory/read/never"),
+			edits: one("store/sqlite/database.go", `		defer d.copies.settle(w) // before the turn is another's, who would commit the next version
+	}
+	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
+	if err := fn(tx); err != nil {
+		return err
+	}
+`, `	}
+	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if w != nil {
+		d.copies.settle(w)
+	}
+`)}, "TestConformance/sqlite_memory/read/never"),
+		onSQLite(mutant{name: "copies: settled in turn", takes: "a transaction is settled before the next begins",
+			edits: one("store/sqlite/database.go", `	defer d.writer.end()
+	tx := `, `	tx := `).and("store/sqlite/database.go", `	defer t.tx.Rollback() //`, `	defer d.writer.end()
+	defer t.tx.Rollback() //`)}, "TestATransactionIsSettled"),
 		onSQLite(mutant{name: "copies: what was rolled back", takes: "what is kept of a commit was committed",
 			edits: one("store/sqlite/group.go", `if err = run(ctx, tx); err == nil && watched`, `if err = run(ctx, tx); watched`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
 		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
@@ -58,7 +72,7 @@ func ready() []mutant {
 		return b.fail(at, "is missing")
 	}
 	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
-		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !isYes(q, &v)) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
+		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !m.isYes(q, &v)) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
 		engine("what topdown says", "topdown's yes is one", "policies/shadow.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
 		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Grants) {`, "TestAYesNeedsBoth"),
 		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Checks) {`, "TestAYesNeedsBoth"),
