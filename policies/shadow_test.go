@@ -98,6 +98,7 @@ target := "b" if input.event == "go"`
 		{"denied", `answer = [[[true]], [[]], [[true], []], [{{"code": "x", "message": "y"}}], ["b"]]`, all, false},
 		{"not granted", `answer = [[[true]], [[]], [[], []], [set()], ["b"]]`, all, false},
 		{"granted by another", `answer = [[[true]], [[]], [[], [true]], [set()], ["b"]]`, all, true},
+		{"a target that is no state", `answer = [[[true]], [[]], [[true], []], [set()], ["elsewhere"]]`, all, false},
 		{"another target", `answer = [[[true]], [[]], [[true], []], [set()], ["a"]]`, all, true},
 		{"no target", `answer = [[[true]], [[]], [[true], []], [set()], []]`, all, true},
 	} {

@@ -82,7 +82,8 @@ func ready() []mutant {
 		engine("topdown's target", "topdown is asked for the target", "policies/query.go", `	case asked.Target:
 `, `	case asked.Target && v.Target == "-":
 `, "TestAYesNeedsBoth"),
-		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !p.program.Prompt() {`, `if false {`, "TestTheWallOfDrafts"),
+		engine("a target that is no state", "what an input names is no key of what is kept", "policies/shadow.go", `(v.Target == "" || m.states[v.Target])`, `(v.Target == "" || true)`, "TestAYesNeedsBoth"),
+		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !q.Draft || !p.program.Prompt() {`, `if !q.Draft {`, "TestTheWallOfDrafts"),
 		engine("a draft's deadline", "a draft ends in time", "policies/shadow.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
 	}
 }
