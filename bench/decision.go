@@ -61,13 +61,39 @@ func decisions(ctx context.Context, b *bench) error {
 		b.faster("decision with reasons, compiled", find(results, compiledReady), find(results, against.peer), against.goal)
 	}
 	b.faster("decision with reasons, for a commit", find(results, oursCommit), find(results, opaParsed), atLeast(20))
+	return b.yesses(all)
+}
+
+// yesses compares what it takes to say yes: a commit needs topdown's as well.
+func (b *bench) yesses(all []engine) error {
+	b.section("A yes: the two requests that are allowed, in turn")
+	var list []contestant
+	for _, e := range all {
+		if e.name != oursDraft && e.name != oursCommit && e.name != opaParsed {
+			continue
+		}
+		c, err := e.contestantOf(samples()[:2])
+		if err != nil {
+			return err
+		}
+		list = append(list, c)
+	}
+	results, err := race(b.scale, list)
+	if err != nil {
+		return err
+	}
+	b.times(results)
+	b.faster("yes, draft", find(results, oursDraft), find(results, opaParsed), atLeast(20))
+	b.faster("yes, for a commit", find(results, oursCommit), find(results, opaParsed), atLeast(20))
 	return nil
 }
 
 // contestant asks the eight requests in turn.
-func (e engine) contestant() (contestant, error) {
+func (e engine) contestant() (contestant, error) { return e.contestantOf(samples()) }
+
+func (e engine) contestantOf(requests []request) (contestant, error) {
 	var asks []func() (verdict, error)
-	for _, r := range samples() {
+	for _, r := range requests {
 		ask, err := e.prepare(r)
 		if err != nil {
 			return contestant{}, err

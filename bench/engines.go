@@ -128,8 +128,8 @@ func deskRules(ctx context.Context, file string, checks ...string) (interlock.Ru
 
 // oursEngines are the gate's policies: by the same denials as OPA's, and by the
 // named checks that machines ask for; as drafts, on which no commit rests, and as
-// commits need them. The input is what the gate has in hand, and
-// is translated for the evaluator every time.
+// commits need them. The input is what the gate has in hand: the instance is
+// translated for the evaluator once, all else every time.
 func oursEngines(ctx context.Context) ([]engine, error) {
 	deny, err := deskRules(ctx, "deny.rego")
 	if err != nil {

@@ -10,84 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/fsm"
 )
-
-// encoder builds a machine's input as the engine's own values, without a trip
-// through JSON: numbers stay exact. What is fixed is made once.
-type encoder struct {
-	states, did, last names             // whose keys instances have
-	shapes            map[string]*shape // of the objects with fixed names
-
-	// kinds are the declared scalar types of facts, attributes and form fields. The
-	// gate has checked them against their schemas; here it is made sure of, since
-	// null is less than every number.
-	kinds map[string]map[string]string
-}
-
-// names are those of one object, with the place of each.
-type names struct {
-	list []string
-	at   map[string]int
-	size int // of an object of which nothing but the names is known, as build counts
-}
-
-func newNames(list []string) names {
-	n := names{list: list, at: make(map[string]int, len(list))}
-	for i, name := range list {
-		n.at[name] = i
-		n.size += len(name) + perValue
-	}
-	return n
-}
-
-// newEncoder is told which names the rules read of the objects by state and event.
-func newEncoder(m *fsm.Machine, read func(object string, declared []string) []string) *encoder {
-	e := &encoder{shapes: map[string]*shape{}}
-	var states, events []string
-	for _, s := range m.States() {
-		states = append(states, s.Name)
-	}
-	for _, ev := range m.Events() {
-		events = append(events, ev.Name)
-	}
-	e.states, e.did, e.last = newNames(read("entered", states)), newNames(read("did", events)), newNames(read("last", events))
-	for name, fields := range map[string]string{
-		"":           "machine event transition instance actor input note now request",
-		"transition": "from to override metadata",
-		"instance":   "id tenant state version facts created_by created_at since entered did actors last",
-		"actor":      "id person kind roles attrs claims on_behalf_of",
-		"now":        "rfc3339 ns",
-		"request":    "id",
-		"last":       "person at count",
-	} {
-		e.shapes[name] = newShape(strings.Fields(fields))
-	}
-	e.shapes["instance.entered"], e.shapes["instance.did"], e.shapes["instance.last"] = newShape(e.states.list), newShape(e.did.list), newShape(e.last.list)
-	in := inputSchema(m)
-	e.kinds = map[string]map[string]string{
-		"instance.facts": scalars(in, "instance", "facts"),
-		"actor.attrs":    scalars(in, "actor", "attrs"),
-		"input":          scalars(in, "input"),
-	}
-	return e
-}
-
-// scalars are the properties of one scalar type of the object at the path.
-func scalars(s schema, path ...string) map[string]string {
-	for _, name := range path {
-		props, _ := s["properties"].(schema)
-		s, _ = props[name].(schema)
-	}
-	out := map[string]string{}
-	props, _ := s["properties"].(schema)
-	for name, v := range props {
-		if one, ok := v.(schema); ok && scalar(one) != "" {
-			out[name] = scalar(one)
-		}
-	}
-	return out
-}
 
 // build is one encoding to values of one evaluator: it counts bytes, and keeps
 // the first error.
@@ -107,7 +30,7 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 		}
 	}()
 	b := &build[V]{encoder: e, maker: values, limit: maxInputBytes}
-	rest := b.asker(in)
+	rest := remembered(b, in.Memo, "input", func(b *build[V]) asked[V] { return b.asked(in) })
 	out = b.object("",
 		rest.machine,
 		b.text("event", in.Event),
@@ -117,7 +40,7 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 			b.truth(in.Transition.Override),
 			b.members("transition.metadata", in.Transition.Metadata, 1),
 		),
-		b.remembered(&in.Instance),
+		remembered(b, in.Instance.Memo, "instance", func(b *build[V]) V { return b.instance(&in.Instance) }),
 		rest.actor,
 		rest.form,
 		rest.note,
@@ -131,32 +54,36 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 }
 
 // asked is what all questions of one decision have in common.
-type asked[V any] struct {
-	machine, actor, form, note, now, request V
+type asked[V any] struct{ machine, actor, form, note, now, request V }
 
+// made is a part of the input as it is remembered.
+type made[P any] struct {
+	part  P
 	bytes int
 	err   error
 }
 
-func (b *build[V]) asker(in *interlock.Input) asked[V] {
-	if in.Memo == nil {
-		return b.asked(in)
+// remembered is a part of the input, made once for all decisions on it where it
+// has somewhere to be kept.
+func remembered[V, P any](b *build[V], memo *interlock.Memo, at string, make func(*build[V]) P) P {
+	if memo == nil {
+		return make(b)
 	}
 	owner := b.owner(b.encoder)
-	var one asked[V]
-	if kept, ok := in.Memo.Load(owner); ok {
-		one, _ = kept.(asked[V])
+	var one made[P]
+	if kept, ok := memo.Load(owner); ok {
+		one, _ = kept.(made[P])
 	} else {
 		alone := &build[V]{encoder: b.encoder, maker: b.lasting(), limit: b.limit}
-		one = alone.asked(in)
+		one.part = make(alone)
 		one.bytes, one.err = alone.bytes, alone.err
-		in.Memo.Store(owner, one)
+		memo.Store(owner, one)
 	}
 	if b.err == nil {
 		b.err = one.err
 	}
-	b.add("input", one.bytes)
-	return one
+	b.add(at, one.bytes)
+	return one.part
 }
 
 func (b *build[V]) asked(in *interlock.Input) asked[V] {
@@ -176,36 +103,6 @@ func (b *build[V]) asked(in *interlock.Input) asked[V] {
 		now:     b.object("now", b.text("now.rfc3339", in.Now.RFC3339), b.int(in.Now.NS)),
 		request: b.object("request", b.text("request.id", in.Request.ID)),
 	}
-}
-
-// encoded is an instance as it is remembered.
-type encoded[V any] struct {
-	value V
-	bytes int
-	err   error
-}
-
-// remembered is the instance, made once for all decisions on it where it has
-// somewhere to be kept.
-func (b *build[V]) remembered(in *interlock.InputInstance) V {
-	if in.Memo == nil {
-		return b.instance(in)
-	}
-	owner := b.owner(b.encoder)
-	var one encoded[V]
-	if kept, ok := in.Memo.Load(owner); ok {
-		one, _ = kept.(encoded[V])
-	} else {
-		alone := &build[V]{encoder: b.encoder, maker: b.lasting(), limit: b.limit}
-		one = encoded[V]{value: alone.instance(in)}
-		one.bytes, one.err = alone.bytes, alone.err
-		in.Memo.Store(owner, one)
-	}
-	if b.err == nil {
-		b.err = one.err
-	}
-	b.add("instance", one.bytes)
-	return one.value
 }
 
 func (b *build[V]) instance(in *interlock.InputInstance) V {

@@ -132,7 +132,7 @@ const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlo
   redis: ""                        # redis:// URL of a cache; "": none
   machines: machines               # folder of *.yaml
   policies: ""                     # folder of *.rego; "": none
-  compiled_policies: true          # false: menus and dry runs, too, are answered by OPA's usual evaluator
+  compiled_policies: true          # false: menus, dry runs and refusals, too, are OPA's usual evaluator's
   strict_activation: false         # true: other servers' former rules commit nothing once new ones are active, instead of for 10 minutes
   bootstrap_admin: ""              # id of the first administrator, where there is none yet
   log: json                        # or text

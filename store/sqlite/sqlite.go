@@ -84,7 +84,7 @@ func Witness(file string) Option {
 
 // Memory bounds the facts that are kept in memory, ready to be decided on, in
 // bytes: [DefaultMemory] without it, 0 for none. They are never older than the
-// file, unless something other than this store changes it: then up to a second.
+// file, unless something other than the gate changes our tables: then up to a second.
 func Memory(bytes int) Option {
 	return func(o *options) { o.memory = max(bytes, 0) }
 }

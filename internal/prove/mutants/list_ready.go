@@ -51,22 +51,12 @@ func ready() []mutant {
 			edits: one("store/sqlite/group.go", `if err = run(ctx, tx); err == nil && watched`, `if err = run(ctx, tx); watched`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
 		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
 			`func (own) owner(*encoder) any                           { return 1 }`, "TestAnInstanceIsTranslatedOnce|TestBoth"),
-		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add("instance", one.bytes)`, `b.add("instance", 0)`, "TestAnInstanceIsTranslatedOnce"),
-		engine("memo's error", "an instance that can't be translated stays so", "policies/encode.go", `		b.err = one.err
-	}
-	b.add("instance"`, `		b.err = nil
-	}
-	b.add("instance"`, "TestAnInstanceIsTranslatedOnce"),
+		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add(at, one.bytes)`, `b.add(at, 0)`, "TestAnInstanceIsTranslatedOnce"),
+		engine("memo's error", "an instance that can't be translated stays so", "policies/encode.go", `b.err = one.err`, `b.err = nil`, "TestAnInstanceIsTranslatedOnce"),
 		onGate(mutant{name: "memo of an actor", takes: "what a menu asks of one person isn't asked of another",
 			edits: one("input.go", `	in.Memo = d.askers[person]
 `, `	in.Memo = d.askers[q.actor.Person]
 `)}, "TestMenuMemos"),
-		engine("memo's error of an actor", "an actor who can't be translated stays so", "policies/encode.go", `		b.err = one.err
-	}
-	b.add("input"`, `		b.err = nil
-	}
-	b.add("input"`, "TestWhatIsAskedIsTranslatedOnce"),
-		engine("memo's size of an actor", "what was translated before counts, too", "policies/encode.go", `b.add("input", one.bytes)`, `b.add("input", 0)`, "TestWhatIsAskedIsTranslatedOnce"),
 		engine("names that rules read", "a rule that reads who was there by a computed name finds all", "policies/rules.go", `whole[path[1]] = true`, `_ = whole`, "TestOnlyWhatRulesRead"),
 		engine("history left out", "an instance without its history is refused", "policies/encode.go", `	if in == nil {
 		return b.fail(at, "is missing")
