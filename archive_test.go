@@ -89,6 +89,37 @@ func (c *calendar) knows(hash []byte, right int64) {
 	require.Equal(c, []int64{right, 0, 1 - right}, []int64{r.Witnessed, r.Unseen, int64(len(r.Bad))}, "%v", r.Bad)
 }
 
+// Who may write to the database can say of rows that he rebuilt that they are
+// archived. A witness of such a row isn't content with that: the files tell.
+func TestWitnessOfArchivedRows(t *testing.T) {
+	c := newCalendar(t)
+	newLoan(t, c.gate, "17")
+	c.comment("17", 3)
+	row, err := c.gate.History(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}, 1, 1)
+	require.NoError(t, err)
+	c.now = c.now.Add(100 * day)
+	c.comment("17", 2)
+	_, err = c.archive(interlock.ArchiveRequest{Machine: "loan"})
+	require.NoError(t, err)
+	folder, err := archive.Read(c.folder)
+	require.NoError(t, err)
+	for _, w := range []struct {
+		hash string
+		ok   bool
+	}{{string(row[0].Hash), true}, {"of the row before it was rebuilt", false}} {
+		mark := interlock.Mark{Tenant: interlock.DefaultTenant, Machine: "loan", ID: "17", Version: 2, Hash: []byte(w.hash)}
+		signed := interlock.Witness{Name: "checkpoint 1", Marks: func(yield func(interlock.Mark, error) bool) { yield(mark, nil) }}
+		alone, err := interlock.Verify(t.Context(), c.store, nil, signed)
+		require.NoError(t, err)
+		require.Empty(t, alone.Bad, "nothing tells")
+		require.EqualValues(t, 1, alone.Unseen)
+		require.False(t, alone.OK(), "and so it isn't proved")
+		whole, err := interlock.Verify(t.Context(), folder.Over(c.store), nil, signed)
+		require.NoError(t, err)
+		require.Equal(t, w.ok, whole.OK(), "%v", whole.Bad)
+	}
+}
+
 // The years of one loan: rows leave when they are old, the newest stay, and a
 // loan at which nothing happens isn't written again.
 func TestArchive(t *testing.T) {

@@ -19,13 +19,14 @@ type VerifyReport struct {
 	SkewMS   int64   `json:"max_skew_ms"` // most between the gate's clock and the database's
 
 	Witnessed int64 `json:"witnessed"` // chains of which history has a row that a witness marks; each counts once
-	Unseen    int64 `json:"unseen"`    // marks of witnesses on rows that were archived and not looked at
+	Unseen    int64 `json:"unseen"`    // marks of witnesses on rows that are archived, as history says, and were not looked at: not OK
 
 	ArchiveFiles []string `json:"archive_files"` // in which chains say that archived rows are; the first 100
 }
 
-// OK tells that nothing was found.
-func (r *VerifyReport) OK() bool { return len(r.Bad) == 0 }
+// OK tells that nothing was found, and that there was nothing that a witness knows
+// and nobody could look at: a forged row can say of rebuilt rows that they are archived.
+func (r *VerifyReport) OK() bool { return len(r.Bad) == 0 && r.Unseen == 0 }
 
 // Fault is one place where history doesn't hold.
 type Fault struct {
@@ -52,7 +53,8 @@ const maxFaults = 100
 // history speaks of, and that the database no longer forbids these. That a chain
 // was cut off, rebuilt or removed together with its instance is found by what
 // witnesses know of it. Rows that a chain says were archived are counted, and not
-// looked at, unless the store is one that has them too (package archive). progress,
+// looked at, unless the store is one that has them too (package archive): what a
+// witness knows of such a row is held against nothing (Unseen) then. progress,
 // if not nil, is called now and then with the rows done. The error says that the
 // store or a witness could not be read.
 func Verify(ctx context.Context, store Store, progress func(rows int64), witnesses ...Witness) (VerifyReport, error) {
@@ -112,10 +114,11 @@ type verifier struct {
 	last     *Record // newest row of the chain at hand
 	lastNext []byte  // the digest that it gives of the instance
 	watchers []*watcher
-	marked   *Record        // newest row that a witness was right about
-	erased   map[int64]bool // rows of the chain without their texts, and no $erase yet
-	jumps    []*jump        // places of the chain where rows are missing
-	files    archiveFiles   // nil: none at hand
+	marked   *Record         // newest row that a witness was right about
+	erased   map[int64]bool  // rows of the chain without their texts, and no $erase yet
+	jumps    []*jump         // places of the chain where rows are missing
+	jumpAt   map[int64]*jump // by the seq of the row after them
+	files    archiveFiles    // nil: none at hand
 }
 
 // guards asks a store that can tell what its database lacks of the guards
@@ -252,7 +255,7 @@ func (v *verifier) check(r *Record, wantSeq int64, wantPrev []byte) {
 	follows := bytes.Equal(p.prev, wantPrev)
 	switch {
 	case r.Seq > wantSeq: // whether rows were archived here, later rows say
-		v.jumps = append(v.jumps, &jump{row: r, after: wantSeq - 1, follows: follows})
+		v.jump(r, wantSeq-1, follows)
 		follows = true
 	case r.Seq < wantSeq:
 		v.bad(r, "row %d is missing or out of order", wantSeq)

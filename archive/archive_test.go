@@ -206,6 +206,64 @@ func TestReadRefuses(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A row that reading would refuse is refused before it leaves the store.
+func TestWriteRefusesWhatCannotBeRead(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "archive")
+	row := interlock.Record{Transition: interlock.Transition{Tenant: "t", Machine: "doc", Instance: "a", Seq: 1, Note: strings.Repeat("x", 5<<20)}}
+	_, err := archive.Write(folder, []interlock.Record{row})
+	require.NoError(t, err)
+	read, err := archive.Read(folder)
+	require.NoError(t, err)
+	require.Equal(t, 1, read.Files())
+	long := row
+	long.Seq, long.Note = 2, strings.Repeat("x", 64<<20)
+	for why, rows := range map[string][]interlock.Record{"cut off": {row, long}, "out of order": {row, row}} {
+		_, err = archive.Write(folder, rows)
+		require.ErrorContains(t, err, "couldn't be read again: ", why)
+		require.ErrorContains(t, err, why)
+	}
+	entries, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+}
+
+// Folders that are made have their names on the disk from above, each before
+// there is another in it; so has one that a run before left behind.
+func TestFoldersAreOnTheDisk(t *testing.T) {
+	top := t.TempDir()
+	folder := filepath.Join(top, "a", "b", "c")
+	var synced []string
+	archive.OnSync(t, func(path string) {
+		rest, err := filepath.Rel(top, path)
+		require.NoError(t, err)
+		_, err = os.Stat(filepath.Join(folder, "..", "c"))
+		synced = append(synced, fmt.Sprint(rest, " ", err == nil))
+	})
+	for range 2 {
+		_, err := archive.Write(folder, nil)
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{".. false", ". false", "a false", "a/b true", "a/b/c true", "a/b true", "a/b/c true"}, synced)
+}
+
+// A file that names very many others costs no more than its length: by pairs,
+// these would take minutes.
+func TestManyNames(t *testing.T) {
+	folder := t.TempDir()
+	var text bytes.Buffer
+	const names = 200_000
+	for n := range names {
+		fmt.Fprintf(&text, `{"tenant":"t","machine":"m","instance":"i","seq":%d,"event":"$archive","input":{"file":"history-%08d-000000000000.ndjson"}}`+"\n", n+1, n)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "history-00000001-000000000000.ndjson"), text.Bytes(), 0o600))
+	began := time.Now()
+	read, err := archive.Read(folder)
+	require.NoError(t, err)
+	_, err = read.Erasing(nil)
+	require.ErrorContains(t, err, "speaks of history-00000000-000000000000.ndjson, which isn't there")
+	require.Less(t, time.Since(began), 30*time.Second)
+}
+
 // Whatever is done to a file is found.
 func TestTamperedFiles(t *testing.T) {
 	w := newWorld(t)
@@ -234,7 +292,7 @@ func TestTamperedFiles(t *testing.T) {
 		"more":          {string(text) + "{}\n", "line 19: it is no row, or out of order"},
 		"another value": {with(3, "}\n", "} 1\n"), "line 4: it is no row, or out of order"},
 		"a member":      {with(3, `{"id"`, `{"x":1,"id"`), "line 4: it is no row, or out of order"},
-		"a long line":   {with(3, `"note":"`, `"note":"`+strings.Repeat("x", 5<<20)), "line 4: it is no row, or out of order"},
+		"a long line":   {with(3, `"note":"`, `"note":"`+strings.Repeat("x", 64<<20)), "line 4: it is no row, or out of order"},
 		"nothing":       {"", "isn't the file that was written"},
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))

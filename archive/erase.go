@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func (f *Folder) Erasing(store interlock.Store) (*Eraser, error) {
 		if one.problem != "" {
 			return nil, fmt.Errorf("archive: %s", one.problem)
 		}
-		for _, name := range one.names {
+		for _, name := range slices.Sorted(maps.Keys(one.names)) {
 			if f.named[name] == nil {
 				return nil, fmt.Errorf("archive: %s speaks of %s, which isn't there", one.Name, name)
 			}

@@ -53,9 +53,9 @@ type file struct {
 	interlock.ArchiveFile
 	place       int // among the folder's, by age
 	first, last *interlock.Record
-	rows        int64    // that could be read, from the first on
-	problem     string   // "": all could
-	names       []string // of files that its rows speak of
+	rows        int64           // that could be read, from the first on
+	problem     string          // "": all could
+	names       map[string]bool // files that its rows speak of
 }
 
 // Read looks through all files of a folder. Its error says that one could not be
@@ -70,7 +70,7 @@ func Read(folder string) (*Folder, error) {
 	}
 	f := &Folder{path: folder, named: map[string]*file{}}
 	for i, name := range names {
-		one := &file{ArchiveFile: interlock.ArchiveFile{Name: name}, place: i}
+		one := &file{ArchiveFile: interlock.ArchiveFile{Name: name}, place: i, names: map[string]bool{}}
 		if err := f.look(one); err != nil {
 			return nil, fmt.Errorf("archive: %w", err)
 		}
@@ -123,8 +123,8 @@ func (f *Folder) look(one *file) error {
 		if one.last = r; r.Erased {
 			one.Erased++
 		}
-		if name, ok := r.Input["file"].(string); ok && r.Event == "$archive" && !slices.Contains(one.names, name) {
-			one.names = append(one.names, name)
+		if name, ok := r.Input["file"].(string); ok && r.Event == "$archive" {
+			one.names[name] = true
 		}
 	}
 	one.SHA256 = hash.Sum(nil)
@@ -133,8 +133,9 @@ func (f *Folder) look(one *file) error {
 	return err
 }
 
-// maxLine bounds what a file can make us read: rows are shorter.
-const maxLine = 4 << 20
+// maxLine bounds what a file can make us read: rows are shorter, and a longer one
+// is refused when it is written.
+const maxLine = 64 << 20
 
 type lineError struct{ err error }
 

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
@@ -37,7 +38,8 @@ func (l *line) record() interlock.Record {
 	return r
 }
 
-// encode is a file's content.
+// encode is a file's content. What reading refuses is an error here: rows leave the
+// store for files that can be read.
 func encode(rows []interlock.Record) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -45,6 +47,16 @@ func encode(rows []interlock.Record) ([]byte, error) {
 	for i := range rows {
 		if err := enc.Encode(lineOf(&rows[i])); err != nil {
 			return nil, fmt.Errorf("archive %s/%s/%s, row %d: %w", rows[i].Tenant, rows[i].Machine, rows[i].Instance, rows[i].Seq, err)
+		}
+	}
+	back := reader{in: bufio.NewReaderSize(bytes.NewReader(b.Bytes()), 1<<16)}
+	for i := range rows {
+		r, err := back.next()
+		if err == nil && (compareRows(r, &rows[i]) != 0 || !bytes.Equal(r.Hash, rows[i].Hash) || i > 0 && compareRows(&rows[i-1], r) >= 0) {
+			err = errors.New("it is out of order, or comes back as another")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("archive %s/%s/%s, row %d: it couldn't be read again: %w", rows[i].Tenant, rows[i].Machine, rows[i].Instance, rows[i].Seq, err)
 		}
 	}
 	return b.Bytes(), nil
@@ -77,15 +89,24 @@ func Write(folder string, rows []interlock.Record) (interlock.ArchiveFile, error
 	return interlock.ArchiveFile{Name: name, SHA256: sum[:], Size: int64(len(content))}, nil
 }
 
-// makeFolder makes one that outlives a loss of power.
+// makeFolder makes one that outlives a loss of power, those above it first. Each
+// has its name on the disk before another is made in it; the first that is there
+// already gets it now, for a run may have ended right after it was made.
 func makeFolder(folder string) error {
-	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+	above := filepath.Dir(filepath.Clean(folder))
+	_, err := os.Stat(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeFolder(above); err != nil {
+			return err
+		}
+		if err = os.Mkdir(folder, 0o700); errors.Is(err, fs.ErrExist) {
+			err = nil // by somebody else, right now
+		}
+	}
+	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(filepath.Clean(folder)))
+	return syncFolder(above)
 }
 
 // publish writes a file and then gives it its name: by os.Link, which overwrites
@@ -107,7 +128,7 @@ func publish(path string, content []byte, name func(from, to string) error) erro
 	return syncFolder(folder)
 }
 
-func syncFolder(folder string) error {
+var syncFolder = func(folder string) error {
 	if runtime.GOOS == "windows" {
 		return nil // it can't be synced there
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb/note"
@@ -42,12 +43,17 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldAt(t, time.Now)
+}
+
+func newWorldAt(t *testing.T, now func() time.Time) *world {
+	t.Helper()
 	m, err := fsm.Parse("doc.yaml", []byte(machine))
 	require.NoError(t, err)
 	w := &world{T: t, folder: filepath.Join(t.TempDir(), "checkpoints")}
 	w.store, err = sqlite.Open(":memory:", sqlite.Memory(0)) // it is changed by hand
 	require.NoError(t, err)
-	w.gate, err = interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: w.store})
+	w.gate, err = interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: w.store, Now: now})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, w.gate.Close(context.Background()))

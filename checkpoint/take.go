@@ -28,7 +28,8 @@ type Taken struct {
 // Take signs where every chain stands and adds the checkpoint to the folder,
 // which is made if need be: the list of heads first, then the note, each on the
 // disk before it has its name, none ever overwritten. Others may write to the
-// store meanwhile: all heads are of one moment. Two who take at the same time in
+// store meanwhile: all heads are of one moment. Nothing is signed over a history in
+// which a row that the folder's newest note names can't be found. Two who take at the same time in
 // one folder can't both succeed.
 func Take(ctx context.Context, store interlock.Store, key note.Signer, folder string) (Taken, error) {
 	t, err := take(ctx, store, key, folder)
@@ -62,6 +63,9 @@ func take(ctx context.Context, store interlock.Store, key note.Signer, folder st
 	// After a backup was put back. A note that follows would bury which rows are lost.
 	if former.Epoch != t.Epoch && former.Rows > t.Rows {
 		return t, fmt.Errorf("the newest checkpoint in %s names %d rows in another epoch, the store has %d: keep that folder, it says which rows are lost, and begin a new folder", folder, former.Rows, t.Rows)
+	}
+	if err := former.stillIn(ctx, store, folder, heads.Name()); err != nil {
+		return t, err
 	}
 	if t.Note, err = note.Sign(&note.Note{Text: t.text()}, key); err != nil {
 		return t, err

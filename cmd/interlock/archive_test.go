@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/checkpoint"
 )
 
 // age makes the database's clock agree with the times of a log that was replayed.
@@ -54,7 +57,7 @@ func TestAuditArchive(t *testing.T) {
 	require.Contains(t, said, "history is intact")
 	require.Regexp(t, `\d+ more rows are archived and were not looked at \(--archive does\); files: history-00000001-[0-9a-f]{12}\.ndjson`, said)
 	witnessed := []string{"verify", "--store", store, "--checkpoint", notes, "--public-key", key + ".pub"}
-	run(0, witnessed...)
+	run(0, witnessed...) // it knows the newest rows, which stay
 	said = run(0, append(witnessed, "--archive", out)...)
 	require.NotContains(t, said, "not looked at")
 	require.Contains(t, said, "1 checkpoints are signed and in order")
@@ -82,6 +85,24 @@ func TestAuditArchive(t *testing.T) {
 	require.Contains(t, run(2, append(archive, "3d", "--operator", "o/lga")...), "--operator")
 	require.Contains(t, run(2, "archive", "--store", "sqlite:none.db", "--before", "3d", "--out", out), "no store there")
 	require.Contains(t, run(2, "verify", "--store", store, "--archive", dir), "holds no files of history")
+}
+
+// What checkpoints know of archived rows isn't proved without the files.
+func TestUnseenMarksAreNoProof(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		report := checkpoint.Report{VerifyReport: interlock.VerifyReport{Archived: 3, Unseen: 2, ArchiveFiles: []string{"history-00000001-000000000000.ndjson"}}, Checkpoints: 1, InOrder: true}
+		var found *finding
+		require.ErrorAs(t, (&program{out: &out}).printVerify("s", &report, asJSON), &found, "exit 1")
+		if asJSON {
+			require.Regexp(t, `"unseen": ?2`, out.String())
+			continue
+		}
+		require.Contains(t, out.String(), "history is NOT PROVED")
+		require.Contains(t, out.String(), "2 marks of checkpoints are of such rows and were held against nothing")
+		require.Contains(t, out.String(), "give --archive DIR")
+		require.NotContains(t, out.String(), "they mark")
+	}
 }
 
 // instanceIn is the instance of a file's first row.

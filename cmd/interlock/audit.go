@@ -37,7 +37,7 @@ a shorter history: --checkpoint finds that. It takes notes of "interlock audit
 checkpoint", or folders of them, whose lists of heads lie beside them, and
 --public-key the key that signed them, or its file (.pub).
 Rows that were archived are counted; --archive, the folder of "interlock audit
-archive", looks at them too.`,
+archive", looks at them too. Where a checkpoint knows such rows, it exits 1 without.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := existing(where); err != nil {
@@ -107,8 +107,11 @@ func (p *program) printVerify(name string, r *checkpoint.Report, asJSON bool) er
 			fmt.Fprintln(p.out, printable("bad: "+f.String()))
 		}
 		state := "intact"
-		if !r.OK() {
+		switch {
+		case len(r.Bad) > 0:
 			state = "BROKEN"
+		case !r.OK():
+			state = "NOT PROVED"
 		}
 		if r.InOrder {
 			fmt.Fprintf(p.out, "%d checkpoints are signed and in order", r.Checkpoints)
@@ -123,7 +126,7 @@ func (p *program) printVerify(name string, r *checkpoint.Report, asJSON bool) er
 			fmt.Fprintf(p.out, "%d more rows are archived and were not looked at (--archive does); files: %s\n", r.Archived, printable(strings.Join(r.ArchiveFiles, ", ")))
 		}
 		if r.Unseen > 0 {
-			fmt.Fprintf(p.out, "%d marks of checkpoints are of such rows, and were held against nothing\n", r.Unseen)
+			fmt.Fprintf(p.out, "%d marks of checkpoints are of such rows and were held against nothing, so this proves nothing of their chains: give --archive DIR\n", r.Unseen)
 		}
 	}
 	if !r.OK() {

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -18,8 +20,8 @@ type Dialect struct {
 	Bytes  string // the collation that compares by bytes
 
 	// Guards are the triggers that forbid changes of history, and GuardSQL finds
-	// the one named $1 where it is there and holds.
-	Guards   []string
+	// the one named $1 on the table $2 where it is there and does what $3 says.
+	Guards   []Guard
 	GuardSQL string
 
 	// LockTx and LockTxShared take an advisory lock on the text $1 until the
@@ -36,6 +38,30 @@ type Dialect struct {
 	Server func(ctx context.Context, c Conn) (string, error)
 	// Retry tells of errors after which the same transaction may succeed.
 	Retry func(error) bool
+}
+
+// Guard is a trigger as the migrations make it.
+type Guard struct {
+	Name, Table string
+	Text        string // all that it does, before it is expanded
+}
+
+// Made is what migrations say between two texts where they last say the first. They
+// are part of the program: it panics where none does.
+func Made(migrations fs.FS, from, to string) string {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err)
+	}
+	list, err := Migrations(dir)
+	for i := len(list) - 1; err == nil && i >= 0; i-- {
+		if at := strings.LastIndex(list[i].SQL, from); at >= 0 {
+			if text, _, ok := strings.Cut(list[i].SQL[at+len(from):], to); ok {
+				return text
+			}
+		}
+	}
+	panic(fmt.Sprintf("no migration says %q: %v", from, err))
 }
 
 // expand turns the shared text into the dialect's: `il.` before a table, and

@@ -43,13 +43,13 @@ var errStopped = errors.New("no more is wanted")
 // history: somebody took them away, for whoever migrates makes them.
 func (s *Store) Unguarded(ctx context.Context) ([]string, error) {
 	var missing []string
-	for _, name := range s.d.Guards {
-		found, err := exists(ctx, s.db, s.d.expand(s.d.GuardSQL), name)
+	for _, g := range s.d.Guards {
+		found, err := exists(ctx, s.db, s.d.expand(s.d.GuardSQL), g.Name, g.Table, s.d.expand(g.Text))
 		if err != nil {
 			return nil, err
 		}
 		if !found {
-			missing = append(missing, "the trigger "+name+" is missing or switched off: the database doesn't forbid changes of history")
+			missing = append(missing, "the trigger "+g.Name+" is missing, switched off or another: the database doesn't forbid changes of history")
 		}
 	}
 	return missing, nil

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -27,7 +28,7 @@ func dialect(schema string) *sqlstore.Dialect {
 		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",
 		Server:       server,
 		Bytes:        `"C"`,
-		Guards:       []string{"history_no_change", "history_no_delete", "history_no_truncate", "texts_no_update", "texts_no_truncate", "epoch_no_change", "epoch_no_truncate"},
+		Guards:       guards(),
 		GuardSQL:     guardSQL(schema),
 		Bind:         bind,
 		Retry:        retry,
@@ -67,17 +68,29 @@ func untold(err error) error {
 	return err
 }
 
+// guards are the triggers, and the bodies of the functions that they call.
+var guards = sync.OnceValue(func() (list []sqlstore.Guard) {
+	for _, g := range [][3]string{
+		{"history_no_change", "history", "refuse_change"}, {"history_no_delete", "history", "refuse_unarchived"},
+		{"history_no_truncate", "history", "refuse_change"}, {"texts_no_update", "texts", "refuse_change"},
+		{"texts_no_truncate", "texts", "refuse_change"}, {"epoch_no_change", "epoch", "refuse_change"}, {"epoch_no_truncate", "epoch", "refuse_change"},
+	} {
+		body := sqlstore.Made(migrations, "CREATE FUNCTION il."+g[2]+"() RETURNS trigger LANGUAGE plpgsql AS $$", "$$")
+		list = append(list, sqlstore.Guard{Name: g[0], Table: g[1], Text: body})
+	}
+	return list
+})
+
 // guardSQL: those on history hold in every session (ENABLE ALWAYS), those on
 // texts at least in ordinary ones. tgtype is what they fire on: a trigger of the
-// same name for less isn't the guard.
+// same name for less, or that calls something else, isn't the guard.
 func guardSQL(schema string) string {
 	return `SELECT 1 FROM pg_catalog.pg_trigger t
-JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid AND c.relname = $2
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = n.oid AND p.prosrc LIKE '%RAISE EXCEPTION%'
-	AND CASE WHEN t.tgname = 'history_no_delete' THEN p.proname = 'refuse_unarchived' AND p.prosrc LIKE '%IF OLD.seq > through THEN%RAISE EXCEPTION%'
-		ELSE p.proname = 'refuse_change' END
-WHERE n.nspname = '` + schema + `' AND t.tgname = $1 AND t.tgqual IS NULL
+JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = n.oid AND p.prosrc = $3
+	AND p.proconfig IS NULL AND NOT p.prosecdef AND p.prolang = (SELECT l.oid FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql')
+WHERE n.nspname = '` + schema + `' AND t.tgname = $1 AND t.tgqual IS NULL AND t.tgattr::text = ''
 	AND CASE WHEN c.relname IN ('history', 'epoch') THEN t.tgenabled = 'A' ELSE t.tgenabled IN ('O', 'A') END
 	AND t.tgtype & 62 = CASE WHEN t.tgname = 'epoch_no_change' THEN 26 WHEN t.tgname IN ('history_no_change', 'texts_no_update') THEN 18
 		WHEN t.tgname = 'history_no_delete' THEN 10 ELSE 34 END`

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/internal/sqlstore"
@@ -71,24 +73,29 @@ func dialect() *sqlstore.Dialect {
 		List:   "json_each",
 		Arrays: "json_each",
 		Bytes:  "BINARY",
-		Guards: []string{"interlock_history_no_update", "interlock_history_no_delete", "interlock_history_no_replace", "interlock_texts_no_update",
-			"interlock_epoch_no_update", "interlock_epoch_no_delete", "interlock_epoch_no_replace"},
-		// Whole: a trigger of the same name that does nothing isn't one.
-		GuardSQL: `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = $1 AND sql LIKE '%RAISE(ABORT, %'
-			AND (name LIKE '%_no_replace' OR sql NOT LIKE '%WHEN%')
-			AND (name <> 'interlock_history_no_delete' OR instr(sql, '` + strings.ReplaceAll(archiveOnly, "'", "''") + `') > 0)`,
-		Bind: bind,
+		Guards: guards(),
+		// Whole: a trigger of the same name that forbids less isn't one.
+		GuardSQL: `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = $1 AND tbl_name = $2 AND sql = $3`,
+		Bind:     bind,
 	}
 }
 
-// archiveOnly is all that the trigger against deletions says.
-const archiveOnly = ` BEFORE DELETE ON interlock_history
-BEGIN SELECT RAISE(ABORT, 'history is append-only') WHERE OLD.seq > coalesce((
-	SELECT iif(a.event = '$archive' AND json_valid(t.input), CAST(json_extract(t.input, '$.through') AS INTEGER), 0)
-	FROM interlock_history a LEFT JOIN interlock_texts t ON t.tenant = a.tenant AND t.machine = a.machine AND t.instance = a.instance AND t.seq = a.seq
-	WHERE a.tenant = OLD.tenant AND a.machine = OLD.machine AND a.instance = OLD.instance
-	ORDER BY a.seq DESC LIMIT 1), 0);
-END`
+// guards are the triggers as SQLite keeps their text.
+var guards = sync.OnceValue(func() (list []sqlstore.Guard) {
+	for table, names := range map[string][]string{
+		"history": {"history_no_update", "history_no_delete", "history_no_replace"},
+		"texts":   {"texts_no_update"},
+		"epoch":   {"epoch_no_update", "epoch_no_delete", "epoch_no_replace"},
+	} {
+		for _, name := range names {
+			trigger := "CREATE TRIGGER il." + name + " "
+			list = append(list, sqlstore.Guard{Name: "interlock_" + name, Table: "interlock_" + table,
+				Text: trigger + sqlstore.Made(migrations, trigger, "END;") + "END"})
+		}
+	}
+	slices.SortFunc(list, func(a, b sqlstore.Guard) int { return strings.Compare(a.Name, b.Name) })
+	return list
+})
 
 // bind reads the declared types of the bound columns: booleans and JSON have
 // none of their own in SQLite.

@@ -166,6 +166,7 @@ func archivedVerifies(f *fixture) {
 	require.Empty(f, append(alone.Bad, whole.Bad...))
 	assert.Equal(f, []int64{2, 2}, []int64{alone.Witnessed, alone.Unseen}, "it knows row 3 of either door, which are archived")
 	assert.Equal(f, []int64{4, 0}, []int64{whole.Witnessed, whole.Unseen})
+	assert.Equal(f, []bool{false, true}, []bool{alone.OK(), whole.OK()}, "nothing was found, and not all was looked at")
 	for i := range w.marks {
 		w.marks[i].Hash = []byte("of another history")
 	}
