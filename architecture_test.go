@@ -64,7 +64,7 @@ var arrows = []arrow{
 	},
 	{
 		from: "checkpoint", to: ours("."), others: []string{"golang.org/x/mod/sumdb/note"},
-		testsTo: ours("fsm", "store/...", "internal/testservice"),
+		testsTo: ours("archive", "fsm", "store/...", "internal/testservice"),
 		never:   slices.Concat(web, rego, databases, telemetry),
 	},
 	{
