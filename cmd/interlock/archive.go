@@ -73,13 +73,13 @@ In the files stand notes, forms and facts: keep them like the database.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&where, "store", "", "sqlite:PATH or a postgres:// URL (required)")
-	fl.StringVar(&before, "before", "", "rows that are older: an age like 90d or 2160h, or a time like 2026-01-31T12:00:00Z (required)")
+	fl.StringVar(&before, "before", "", "rows that are older: an age like 90d or 2160h, or a time like 2026-01-31T12:00:00Z; at least 48h (required)")
 	fl.StringVar(&out, "out", "", "folder of the archive (required)")
 	fl.StringVar(&req.Tenant, "tenant", "", "only this tenant (default: all)")
 	fl.StringVar(&req.Machine, "machine", "", "only this machine; "+interlock.ActorMachine+" for the history of actors")
 	fl.StringVar(&req.ID, "id", "", "only this instance")
 	fl.IntVar(&req.Keep, "keep", 1, "newest rows of each chain that stay, however old")
-	fl.StringVar(&req.Reason, "reason", "", "why; history keeps it")
+	fl.StringVar(&req.Reason, "reason", "", "why; history keeps it for good: nothing personal")
 	fl.StringVar(&operator, "operator", "", "who you are; history keeps operator~NAME (default: the account that runs this)")
 	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("store"), cmd.MarkFlagRequired("before"), cmd.MarkFlagRequired("out")))
 	return cmd
