@@ -47,6 +47,7 @@ func readsWhatWasWritten(f *fixture) {
 	version, a, other := f.both("d")
 	require.EqualValues(f, 2, version)
 	require.NotNil(f, a, "made by a commit of the instance")
+	f.joinsWithin("bob")
 	if memo != nil {
 		require.NotSame(f, memo, other, "of another row")
 	}
@@ -57,6 +58,22 @@ func readsWhatWasWritten(f *fixture) {
 	require.ErrorIs(f, f.store.Commit(f.ctx, f.revoke(*a)), interlock.ErrStale)
 	_, same, _ := f.both("d")
 	require.Equal(f, revoked, same)
+}
+
+// joinsWithin makes an actor by a commit of another instance, in a transaction with
+// others' writes: whoever reads the first one with him sees him.
+func (f *fixture) joinsWithin(id string) {
+	f.Helper()
+	ref := interlock.Ref{Machine: "doc", ID: "d"}
+	c := f.step(f.have(tenant, ref.Machine, "other"), "open")
+	before, err := f.store.Load(f.ctx, tenant, ref, []string{id})
+	require.NoError(f, err)
+	require.Empty(f, before.Actors)
+	c.Actors = []interlock.ActorCheck{{ID: id, Digest: actorDigest(interlock.ActorRecord{Tenant: tenant, ID: id, Active: true}), Change: f.actorChange(nil, f.actor(tenant, id, "clerk"))}}
+	require.NoError(f, f.store.Within(f.ctx, func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) }))
+	after, err := f.store.Load(f.ctx, tenant, ref, []string{id})
+	require.NoError(f, err)
+	require.Len(f, after.Actors, 1)
 }
 
 func readsWhileSomebodyWrites(f *fixture) {
