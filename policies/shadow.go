@@ -103,10 +103,11 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 	settled := false
 	if twice && rand.Int64N(r.opts.shadow) != 0 {
 		v, err := r.draft(ctx, m, p, q, now)
-		if err == nil && (q.Draft || !m.isYes(q, &v)) || err != nil && final(err) {
-			return v, err
+		yes := err == nil && m.isYes(q, &v)
+		if err == nil && (q.Draft || !yes && !q.Target) || err != nil && final(err) {
+			return v, err // of several targets a no may rule out one, and so choose another
 		}
-		quick, settled = v, err == nil
+		quick, settled = v, yes
 	}
 	input, err := encode(m.encoder, terms{}, q.Input)
 	if err != nil {

@@ -88,17 +88,20 @@ deny contains {"code": "d", "message": "m"} if input.event == "stray"
 
 target := "b" if input.event == "go"`
 	all := interlock.Query{Checks: []string{"ok"}, Grants: []string{"granted", "other"}, Deny: true, Target: true}
+	few := all
+	few.Target = false
 	for _, tt := range []struct {
 		name, compiled string
 		q              interlock.Query
 		differs        bool
 	}{
 		{"right", `answer = [[[true]], [[]], [[true], []], [set()], ["b"]]`, all, false},
-		{"no check", `answer = [[[]], [[]], [[true], []], [set()], ["b"]]`, all, false},
-		{"denied", `answer = [[[true]], [[]], [[true], []], [{{"code": "x", "message": "y"}}], ["b"]]`, all, false},
-		{"not granted", `answer = [[[true]], [[]], [[], []], [set()], ["b"]]`, all, false},
+		{"no check", `answer = [[[]], [[]], [[true], []], [set()], []]`, few, false},
+		{"denied", `answer = [[[true]], [[]], [[true], []], [{{"code": "x", "message": "y"}}], []]`, few, false},
+		{"not granted", `answer = [[[true]], [[]], [[], []], [set()], []]`, few, false},
 		{"granted by another", `answer = [[[true]], [[]], [[], [true]], [set()], ["b"]]`, all, true},
-		{"a target that is no state", `answer = [[[true]], [[]], [[true], []], [set()], ["elsewhere"]]`, all, false},
+		{"a no that rules out a target", `answer = [[[]], [[]], [[true], []], [set()], ["a"]]`, all, true},
+		{"a target that is no state", `answer = [[[true]], [[]], [[true], []], [set()], ["elsewhere"]]`, all, true},
 		{"another target", `answer = [[[true]], [[]], [[true], []], [set()], ["a"]]`, all, true},
 		{"no target", `answer = [[[true]], [[]], [[true], []], [set()], []]`, all, true},
 	} {
@@ -106,8 +109,12 @@ target := "b" if input.event == "go"`
 			for _, shadow := range []int{1 << 40, 1} {
 				r := checkRules(t, rules, Shadow(shadow), OnDifference(func(Difference) {}))
 				q := ask(tt.q)
+				q.Target = tt.q.Target
 				swap(t, r, q, tt.compiled)
 				_, err := r.Decide(context.Background(), q)
+				if tt.name == "a target that is no state" {
+					require.Empty(t, r.machines["m"].confirmations, "an input may name any")
+				}
 				if tt.differs || shadow == 1 && tt.name != "right" {
 					require.ErrorIs(t, err, ErrDifference)
 					require.Equal(t, 1, r.source.Differences())

@@ -62,7 +62,7 @@ func ready() []mutant {
 		return b.fail(at, "is missing")
 	}
 	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
-		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !m.isYes(q, &v)) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
+		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !yes && !q.Target) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
 		engine("what topdown says", "topdown's yes is one", "policies/shadow.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
 		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Grants) {`, "TestAYesNeedsBoth"),
 		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Checks) {`, "TestAYesNeedsBoth"),
@@ -73,6 +73,7 @@ func ready() []mutant {
 `, `	case asked.Target && v.Target == "-":
 `, "TestAYesNeedsBoth"),
 		engine("a target that is no state", "what an input names is no key of what is kept", "policies/shadow.go", `(v.Target == "" || m.states[v.Target])`, `(v.Target == "" || true)`, "TestAYesNeedsBoth"),
+		engine("a no with a target", "a no that may choose another target needs topdown's as well", "policies/shadow.go", `!yes && !q.Target) ||`, `!yes) ||`, "TestAYesNeedsBoth"),
 		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !q.Draft || !p.program.Prompt() {`, `if !q.Draft {`, "TestTheWallOfDrafts"),
 		engine("a draft's deadline", "a draft ends in time", "policies/shadow.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
 	}
