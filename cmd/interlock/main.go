@@ -28,11 +28,21 @@ const (
 
 func main() {
 	gin.SetMode(gin.ReleaseMode) // a setting of the process, so the program's to make
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal ends the process at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(untilSignal(os.Interrupt, syscall.SIGTERM), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// untilSignal ends with the first signal. By then the next one ends the process
+// at once: signal.NotifyContext would still swallow one that comes right behind.
+func untilSignal(signals ...os.Signal) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, signals...)
+	go func() {
+		<-first
+		signal.Stop(first)
+		cancel()
+	}()
+	return ctx
 }
 
 // program is what commands share: where they write, and whether a person watches.
