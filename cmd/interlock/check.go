@@ -15,6 +15,9 @@ import (
 
 const leastCursorKey = 32
 
+// mostMemory in MiB, 1 TiB, keeps the bytes within an int.
+const mostMemory = 1 << 20
+
 // check refuses what is incomplete or unsafe: a server that can't tell who asks
 // doesn't start. All that is wrong is said at once.
 func (c *config) check() error {
@@ -29,6 +32,9 @@ func (c *config) check() error {
 		if _, err := os.Stat(c.Policies); err != nil {
 			add("policies: %w", err)
 		}
+	}
+	if c.Memory < 0 || c.Memory > mostMemory {
+		add("sqlite_memory %d: want MiB between 0 (none) and %d", c.Memory, mostMemory)
 	}
 	if c.Log != "json" && c.Log != "text" {
 		add("log %q: want json or text", c.Log)

@@ -13,6 +13,8 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 // config is what `serve` runs by: defaults, then the file, then INTERLOCK_*
@@ -22,6 +24,7 @@ type config struct {
 	Metrics  string `yaml:"metrics" env:"METRICS"` // "" : none
 	Public   bool   `yaml:"metrics_public" env:"METRICS_PUBLIC"`
 	SQLite   string `yaml:"sqlite" env:"SQLITE"`
+	Memory   int    `yaml:"sqlite_memory" env:"SQLITE_MEMORY"` // MiB
 	Postgres secret `yaml:"postgres" env:"POSTGRES"`
 	Witness  string `yaml:"witness" env:"WITNESS"`
 	Redis    secret `yaml:"redis" env:"REDIS"`
@@ -93,7 +96,7 @@ type jwtConfig struct {
 }
 
 func defaultConfig() config {
-	return config{MaxInFlight: 256, MaxWaiting: 256, WaitLimit: time.Second, DrainTimeout: 10 * time.Second, Listen: "127.0.0.1:8080", SQLite: "interlock.db", Machines: "machines", Log: "json", APIKeys: true, Compiled: true,
+	return config{MaxInFlight: 256, MaxWaiting: 256, WaitLimit: time.Second, DrainTimeout: 10 * time.Second, Listen: "127.0.0.1:8080", SQLite: "interlock.db", Memory: sqlite.DefaultMemory >> 20, Machines: "machines", Log: "json", APIKeys: true, Compiled: true,
 		JWT: jwtConfig{Algorithms: []string{"RS256", "ES256", "EdDSA"}, Types: []string{"JWT", "at+jwt"},
 			MaxStale: 24 * time.Hour, MaxLifetime: time.Hour, Remember: 4096},
 		Checkpoints: checkpointConfig{Every: time.Hour}}
@@ -127,6 +130,7 @@ const configExample = `  listen: 127.0.0.1:8080           # or unix:/run/interlo
   metrics: ""                      # address of /metrics; "": none
   metrics_public: false            # true: that address may be one that others reach
   sqlite: interlock.db
+  sqlite_memory: 64                # MiB of facts that are kept in memory, ready to be decided on; 0: none
   postgres: ""                     # postgres:// URL, instead of SQLite
   witness: ""                      # file that remembers the store outside of it; "": beside SQLite, none for PostgreSQL
   redis: ""                        # redis:// URL of a cache; "": none

@@ -19,6 +19,7 @@ import (
 	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/policies"
 	"github.com/interlock-go/interlock/server"
+	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 func (p *program) demo() *cobra.Command {
@@ -69,7 +70,7 @@ func (p *program) runDemo(ctx context.Context, listen, data, redisURL, postgresU
 		store = "sqlite:" + filepath.Join(data, "interlock.db")
 	}
 	s := &service{log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		listen: listen, identity: server.DemoIdentity(demoActors()), machines: machines, policy: policy, store: store, redis: redisURL}
+		listen: listen, identity: server.DemoIdentity(demoActors()), machines: machines, policy: policy, store: store, memory: sqlite.DefaultMemory, redis: redisURL}
 	s.started = seed
 	s.ready = func(addr string) { p.printDemo("http://" + addr) }
 	return s.run(ctx)

@@ -44,12 +44,12 @@ func openStore(ctx context.Context, where string, opts ...sqlite.Option) (*opene
 }
 
 // openWitnessed opens a store that keeps its witness in the file; "" is where it
-// is kept without one.
-func openWitnessed(ctx context.Context, where, witness string) (*opened, error) {
+// is kept without one. The options are SQLite's.
+func openWitnessed(ctx context.Context, where, witness string, opts ...sqlite.Option) (*opened, error) {
 	if isPostgres(where) {
 		return openPostgres(ctx, where, postgres.Witness(witness))
 	}
-	return openStore(ctx, where, sqlite.Witness(witness))
+	return openStore(ctx, where, append(opts, sqlite.Witness(witness))...)
 }
 
 func isPostgres(where string) bool {

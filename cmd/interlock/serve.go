@@ -17,6 +17,7 @@ import (
 	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/policies"
 	"github.com/interlock-go/interlock/server"
+	"github.com/interlock-go/interlock/store/sqlite"
 )
 
 func (p *program) serve() *cobra.Command {
@@ -68,7 +69,7 @@ func (p *program) runServe(ctx context.Context, c config) error {
 		policy = policies.Dir(c.Policies, policies.WithCompiled(c.Compiled))
 	}
 	s := &service{log: log, listen: c.Listen, metricsAt: c.Metrics, identity: who.identify, headers: c.headers(), apiKeys: c.APIKeys, certificate: certificate, machines: machines, policy: policy,
-		store: c.store(), witness: c.Witness, strict: c.Strict, redis: string(c.Redis)}
+		store: c.store(), witness: c.Witness, memory: c.Memory << 20, strict: c.Strict, redis: string(c.Redis)}
 	s.maxInFlight, s.maxWaiting, s.waitLimit, s.drainTimeout = c.MaxInFlight, c.MaxWaiting, c.WaitLimit, c.DrainTimeout
 	if c.CursorKey != "" {
 		s.cursorKey = []byte(c.CursorKey)
@@ -134,6 +135,7 @@ type service struct {
 	policy       interlock.Policy
 	store, redis string
 	witness      string
+	memory       int  // bytes of facts that SQLite keeps at hand
 	strict       bool // former rules are retired at once
 	cursorKey    []byte
 	checkpoints  *checkpoints // nil: none are taken
@@ -144,7 +146,7 @@ type service struct {
 }
 
 func (s *service) run(ctx context.Context) (err error) {
-	st, err := openWitnessed(ctx, s.store, s.witness)
+	st, err := openWitnessed(ctx, s.store, s.witness, sqlite.Memory(s.memory))
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,8 @@ func TestUnsafeConfigurationDoesNotStart(t *testing.T) {
 		"headers without an actor": {good + "headers: {roles: X-Roles}\n", "headers.actor is missing"},
 		"metrics for all":          {good + "metrics: 0.0.0.0:9090\n", "metrics_public: true"},
 		"metrics for all, no host": {good + "metrics: ':9090'\n", "metrics_public: true"},
+		"memory below nothing":     {good + "sqlite_memory: -1\n", "sqlite_memory -1: want MiB between 0 (none) and"},
+		"memory beyond any":        {good + "sqlite_memory: 99999999\n", "sqlite_memory 99999999"},
 		"cursor key":               {good + "cursor_key: short\n", "want 32 or more"},
 		"TLS without a key":        {good + "tls: {cert: c.pem}\n", "cert and key belong together"},
 		"TLS on a Unix socket":     {good + "listen: unix:/tmp/x\ntls: {cert: c.pem, key: k.pem}\n", "Unix socket"},
