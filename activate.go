@@ -25,6 +25,7 @@ type snapshot struct {
 type machine struct {
 	*fsm.Machine
 	revision string
+	key      any // the name, as sync.Map takes it
 }
 
 // Activate replaces machines and rules in one step: calls that have begun finish
@@ -111,7 +112,7 @@ func compile(ctx context.Context, machines []*fsm.Machine, policy Policy) (*snap
 		if _, taken := s.machines[m.Slug()]; taken {
 			return nil, fmt.Errorf("interlock: two machines are called %q", m.Slug())
 		}
-		c := &machine{Machine: m}
+		c := &machine{Machine: m, key: m.Name()}
 		s.machines[m.Slug()] = c
 		s.order = append(s.order, m)
 		for _, r := range m.Roles() {
@@ -243,7 +244,7 @@ func (g *Gate) moveAll(ctx context.Context, m *fsm.Machine, rev Revision, from, 
 		}
 		q := &question{op: opFire, actor: SystemActor(h.Tenant, "interlock"), ref: ref, form: map[string]any{}, now: g.now()}
 		q.actor.Person, q.tid = q.actor.ID, newID(q.now)
-		f := newFacts(snap, &machine{m, rev.ID}, s, q)
+		f := newFacts(snap, &machine{Machine: m, revision: rev.ID}, s, q)
 		f.stored = renamed(f.stored, from, to)
 		c := g.commitFor(f, q, ruling{event: "$move", from: from, to: to, stay: true})
 		c.Instance.PrevState, c.Instance.PrevDigest = from, s.Instance.digest()

@@ -26,7 +26,7 @@ func (g *Gate) Actor(ctx context.Context, by Actor, id string) (ActorRecord, err
 		return ActorRecord{}, no
 	}
 	if id == q.actor.ID && own.Version > 0 {
-		return own, nil
+		return own.own(), nil
 	}
 	limited, cancel := g.reading(ctx)
 	defer cancel()
@@ -325,7 +325,7 @@ func (g *Gate) changeOnce(ctx context.Context, q *question, id string, mutate fu
 		return none, err
 	}
 	c.Actor.Next.ReadsLag = !g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
-	return c.Actor.Next, nil
+	return c.Actor.Next.own(), nil
 }
 
 // floor makes the cache refuse what is older than the change, before the answer;

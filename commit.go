@@ -62,8 +62,8 @@ func (q *question) transition(r ruling, next Instance, revision string) Transiti
 	return t
 }
 
-// next is the instance after the ruling.
-func (f *facts) next(q *question, r ruling) Instance {
+// after is the instance after the ruling, but for who did it.
+func (f *facts) after(q *question, r ruling) Instance {
 	var n Instance
 	if f.stored != nil {
 		n = *f.stored
@@ -74,6 +74,18 @@ func (f *facts) next(q *question, r ruling) Instance {
 	n.Version++
 	n.State = r.to
 	n.UpdatedAt = q.now
+	if !r.stay {
+		n.Since = q.now
+	}
+	if q.facts != nil {
+		n.Facts = q.facts
+	}
+	return n
+}
+
+// next is the instance after the ruling.
+func (f *facts) next(q *question, r ruling) Instance {
+	n := f.after(q, r)
 	n.Entered, n.Did, n.Last = cloneSets(n.Entered), cloneSets(n.Did), maps.Clone(n.Last)
 	n.Actors = slices.Clone(n.Actors)
 	persons := q.persons()
@@ -89,17 +101,11 @@ func (f *facts) next(q *question, r ruling) Instance {
 			n.Entered[r.to] = withMember(n.Entered[r.to], p)
 		}
 	}
-	if !r.stay {
-		n.Since = q.now
-	}
 	if r.event[0] != '$' {
 		if n.Last == nil {
 			n.Last = map[string]Last{}
 		}
 		n.Last[r.event] = Last{Person: q.actor.Person, At: q.now, Count: n.Last[r.event].Count + 1}
-	}
-	if q.facts != nil {
-		n.Facts = q.facts
 	}
 	return n
 }

@@ -30,7 +30,7 @@ func (g *Gate) decide(ctx context.Context, f *facts, q *question) ruling {
 	d := decider{g: g, f: f, q: q}
 	r := d.decide(ctx)
 	if r.refusal != nil {
-		r.refusal.Revision = f.m.revision
+		r.refusal.Revision, r.refusal.Instance = f.m.revision, r.refusal.Instance.own()
 	}
 	r.steps, r.trace = d.steps, d.trace
 	return r

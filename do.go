@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/interlock-go/interlock/internal/lent"
 )
 
 // Do decides the event and commits it in one transaction with the application's
@@ -15,12 +17,14 @@ import (
 // they are. Its context ends at Config.HandlerLimit. The value of a request that
 // was replayed under its idempotency key is the [json.RawMessage] of the first.
 func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
+	ctx, brief := lent.Of(ctx)
 	q, no := g.askEvent(opFire, actor, req)
 	if no != nil {
 		return Result{}, nil, no
 	}
+	q.lent = brief
 	out, err := g.once(ctx, q, func() (outcome, error) { return g.do(ctx, q, typed(handler)) })
-	return out.res, out.value, err
+	return q.answered(out.res), out.value, err
 }
 
 func (g *Gate) do(ctx context.Context, q *question, handler anyHandler) (outcome, error) {
@@ -48,7 +52,7 @@ func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateReq
 		return Result{}, nil, no
 	}
 	out, err := g.once(ctx, q, func() (outcome, error) { return g.createWith(ctx, q, typed(handler)) })
-	return out.res, out.value, err
+	return q.answered(out.res), out.value, err
 }
 
 func (g *Gate) createWith(ctx context.Context, q *question, handler anyHandler) (outcome, error) {
@@ -249,7 +253,7 @@ func (t *transaction) handle(caller context.Context, tx Tx, tr Transition) error
 	ctx, cancel := context.WithTimeout(caller, t.g.cfg.HandlerLimit)
 	defer cancel()
 	t.handled = true
-	t.value, t.own = t.handler(ctx, tx.Handle(), tr)
+	t.value, t.own = t.handler(ctx, tx.Handle(), tr.own())
 	if t.own == nil && ctx.Err() != nil {
 		t.own = fmt.Errorf("interlock: the handler took longer than it may, or the caller went away: %w", context.Cause(ctx))
 	}

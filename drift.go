@@ -98,7 +98,7 @@ func (g *Gate) Repair(ctx context.Context, by Actor, ref Ref, note string) (Resu
 		case !f.adopted():
 			return ruling{}, &Refusal{Stage: StageConflict, Code: "drift", Message: "history knows nothing of it: a backfill adopts a row as it is"}
 		case f.bound == nil:
-			return ruling{}, &Refusal{Stage: StageConflict, Code: "drift", Instance: f.inst,
+			return ruling{}, &Refusal{Stage: StageConflict, Code: "drift", Instance: f.inst.own(),
 				Message: fmt.Sprintf("the application's row is gone: put it back in state %q", f.stored.State)}
 		case f.bound.State == f.stored.State:
 			return ruling{}, nil
@@ -121,7 +121,7 @@ func (g *Gate) Backfill(ctx context.Context, by Actor, ref Ref, state, note stri
 		}
 		switch {
 		case f.adopted():
-			return ruling{}, &Refusal{Stage: StageConflict, Code: "exists", Instance: f.inst, Message: "history knows it already"}
+			return ruling{}, &Refusal{Stage: StageConflict, Code: "exists", Instance: f.inst.own(), Message: "history knows it already"}
 		case f.bound == nil:
 			return ruling{}, notFound()
 		case f.bound.State != state:
@@ -162,14 +162,14 @@ func (g *Gate) mend(ctx context.Context, by Actor, ref Ref, event, note string, 
 		}
 		if r.event == "" {
 			g.observed(ctx, q, f, look, nil)
-			return Result{Instance: *f.inst}, nil
+			return Result{Instance: *f.inst.own()}, nil
 		}
 		q.form = map[string]any{"found": f.bound.State}
 		c := g.commitFor(f, q, r)
 		err := g.commit(ctx, c)
 		switch {
 		case err == nil:
-			return g.committed(ctx, f, q, c, look, true), nil
+			return q.answered(g.committed(ctx, f, q, c, look, true)), nil
 		case errors.Is(err, ErrStale), errors.Is(err, ErrExists):
 			continue // changed meanwhile: look again
 		}

@@ -103,10 +103,11 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 	f := newFacts(snap, m, stored, q)
 	f.read, f.cached = read, shared
 	if *g.epoch.Load() != stored.Epoch {
-		g.epoch.Store(&stored.Epoch)
+		now := stored.Epoch
+		g.epoch.Store(&now)
 	}
-	if known, ok := g.bound.Load(m.Name()); !ok || known != f.isBound {
-		g.bound.Store(m.Name(), f.isBound)
+	if known, ok := g.bound.Load(m.key); !ok || known != f.isBound {
+		g.bound.Store(m.key, f.isBound)
 	}
 	return f, nil
 }
@@ -116,19 +117,12 @@ func (g *Gate) facts(ctx context.Context, q *question, snap *snapshot, fresh boo
 // the same at the same moment; everybody else looks for himself, and so does who
 // shared a look that failed.
 func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine, fresh bool) (found Facts, began time.Time, shared bool, err error) {
-	own := *q // a shared look may outlive the question
-	tenant, ref, ids := q.actor.Tenant, q.ref, q.actorIDs()
-	look := func(ctx context.Context, began time.Time) (Facts, error) {
-		found, err := g.cfg.Store.Load(ctx, tenant, ref, ids)
-		if err == nil && g.puts != nil {
-			f := newFacts(snap, m, found, &own)
-			f.read = began
-			g.cachePut(f)
-		}
-		return found, err
-	}
 	if !fresh && g.cfg.Cache != nil && (q.op == opRead || q.op == opMenu) {
-		found, began, shared, err = g.flights.load(ctx, flightKey(tenant, ref, ids), g.cfg.ReadTimeout, look)
+		own := *q // a shared look may outlive the question
+		found, began, shared, err = g.flights.load(ctx, flightKey(q.actor.Tenant, q.ref, q.actorIDs()), g.cfg.ReadTimeout,
+			func(ctx context.Context, began time.Time) (Facts, error) {
+				return g.readFacts(ctx, &own, snap, m, began)
+			})
 		if err == nil || !shared {
 			return found, began, shared, err
 		}
@@ -139,8 +133,18 @@ func (g *Gate) load(ctx context.Context, q *question, snap *snapshot, m *machine
 	}
 	limited, cancel := g.reading(ctx)
 	defer cancel()
-	found, err = look(limited, began)
+	found, err = g.readFacts(limited, q, snap, m, began)
 	return found, began, false, err
+}
+
+func (g *Gate) readFacts(ctx context.Context, q *question, snap *snapshot, m *machine, began time.Time) (Facts, error) {
+	found, err := g.cfg.Store.Load(ctx, q.actor.Tenant, q.ref, q.actorIDs())
+	if err == nil && g.puts != nil {
+		f := newFacts(snap, m, found, q)
+		f.read = began
+		g.cachePut(f)
+	}
+	return found, err
 }
 
 func newFacts(snap *snapshot, m *machine, s Facts, q *question) *facts {
@@ -231,7 +235,7 @@ func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *ma
 		s.Actors = append(s.Actors, a)
 	}
 	// No digest covers the columns: whether there are any is the store's to say.
-	bound, known := g.bound.Load(m.Name())
+	bound, known := g.bound.Load(m.key)
 	if !known {
 		return nil
 	}

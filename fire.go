@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/interlock-go/interlock/internal/lent"
 )
 
 // maxLooks bounds how often one request is decided: once on cached facts, and
@@ -20,10 +22,12 @@ const (
 // Fire decides the event and commits it. The error is a *[Refusal]; the answer
 // comes after the commit.
 func (g *Gate) Fire(ctx context.Context, actor Actor, req Request) (Result, error) {
+	ctx, brief := lent.Of(ctx)
 	q, no := g.askEvent(opFire, actor, req)
 	if no != nil {
 		return Result{}, no
 	}
+	q.lent = brief
 	return g.runOnce(ctx, q)
 }
 
@@ -32,7 +36,7 @@ func (g *Gate) runOnce(ctx context.Context, q *question) (Result, error) {
 		res, err := g.run(ctx, q)
 		return outcome{res: res}, err
 	})
-	return out.res, err
+	return q.answered(out.res), err
 }
 
 // Create makes an instance in the machine's initial state. A machine that is
@@ -47,7 +51,7 @@ func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Resu
 
 // EditFacts decides and commits a change of facts.
 func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Result, error) {
-	q, no := g.ask(opFacts, actor, Ref{req.Machine, req.ID})
+	q, no := g.askAs(opFacts, actor, Ref{req.Machine, req.ID}, req.RequestID, req.DryRun)
 	if no != nil {
 		return Result{}, no
 	}
@@ -57,26 +61,24 @@ func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Re
 	if no := q.withKey(req.IdempotencyKey, nil); no != nil {
 		return Result{}, no
 	}
-	q.dryRun, q.ifMatch = req.DryRun, req.IfMatch
-	q.named(req.RequestID)
+	q.ifMatch = req.IfMatch
 	return g.runOnce(ctx, q)
 }
 
 func (g *Gate) askEvent(op operation, actor Actor, req Request) (*question, *Refusal) {
-	q, no := g.ask(op, actor, Ref{req.Machine, req.ID})
+	q, no := g.askAs(op, actor, Ref{req.Machine, req.ID}, req.RequestID, req.DryRun)
 	if no != nil {
 		return nil, no
 	}
 	if no := q.withKey(req.IdempotencyKey, req.Besides); no != nil {
 		return nil, no
 	}
-	q.dryRun, q.ifMatch = req.DryRun, req.IfMatch
-	q.named(req.RequestID)
+	q.ifMatch = req.IfMatch
 	return q, q.fill(req.Event, req.To, req.Note, req.Input)
 }
 
 func (g *Gate) askCreate(actor Actor, req CreateRequest) (*question, *Refusal) {
-	q, no := g.ask(opCreate, actor, Ref{req.Machine, req.ID})
+	q, no := g.askAs(opCreate, actor, Ref{req.Machine, req.ID}, req.RequestID, req.DryRun)
 	if no != nil {
 		return nil, no
 	}
@@ -89,15 +91,8 @@ func (g *Gate) askCreate(actor Actor, req CreateRequest) (*question, *Refusal) {
 	if !ValidID(q.ref.ID) {
 		return nil, &Refusal{Stage: StageInput, Code: "id_invalid", Message: "an id must match [A-Za-z0-9][A-Za-z0-9._~-]{0,127}"}
 	}
-	q.dryRun, q.mustBeNew = req.DryRun, req.IfNoneMatch
-	q.named(req.RequestID)
+	q.mustBeNew = req.IfNoneMatch
 	return q, q.fill("$create", "", req.Note, req.Facts)
-}
-
-func (q *question) named(requestID string) {
-	if requestID != "" {
-		q.id = requestID[:min(len(requestID), 128)]
-	}
 }
 
 // run takes a question through facts, decision and commit, and again where a
@@ -174,7 +169,10 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 
 // wouldBe answers a dry run.
 func (g *Gate) wouldBe(f *facts, q *question, r ruling) Result {
-	next := f.next(q, r)
+	next := f.after(q, r)
+	if !q.lent {
+		next = f.next(q, r)
+	}
 	t := q.transition(r, next, f.m.revision)
 	t.ID = ""
 	after := overlay(&next, f.bound)
@@ -197,7 +195,7 @@ func (g *Gate) moved(ctx context.Context, seen, f *facts, q *question) *Refusal 
 	if r := g.decide(ctx, f, &asked); r.refusal != nil {
 		return r.refusal
 	}
-	return &Refusal{Stage: StageConflict, Code: "state_changed", Instance: f.inst, Revision: f.m.revision,
+	return &Refusal{Stage: StageConflict, Code: "state_changed", Instance: f.inst.own(), Revision: f.m.revision,
 		Message: fmt.Sprintf("it was %s when you asked and is %s now", seen.inst.State, f.inst.State)}
 }
 
@@ -277,9 +275,12 @@ func (g *Gate) veto(ctx context.Context, f *facts, q *question, r ruling) *Refus
 	if len(g.cfg.Before) == 0 {
 		return nil
 	}
-	t := q.transition(r, f.next(q, r), f.m.revision)
+	if q.tid == "" { // of a dry run there is none
+		q.tid = newID(q.now)
+	}
+	t := q.transition(r, f.after(q, r), f.m.revision)
 	for _, before := range g.cfg.Before {
-		if err := before(ctx, t); err != nil {
+		if err := before(ctx, t.own()); err != nil {
 			var no *Refusal
 			if errors.As(err, &no) {
 				return no
@@ -330,7 +331,7 @@ func (g *Gate) tell(ctx context.Context, t Transition) {
 					g.log.LogAttrs(ctx, slog.LevelError, "interlock: an After hook panicked; the commit stands", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 				}
 			}()
-			after(ctx, t)
+			after(ctx, t.own())
 		}()
 	}
 }

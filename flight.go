@@ -51,8 +51,7 @@ func newFlights() *flights {
 	return &flights{ctx: ctx, stop: stop, joinable: joinable, under: map[string]*flight{}, idle: make(chan struct{})}
 }
 
-// load answers what look finds, as the caller's own copy, and when it began to
-// look. shared tells that another caller had asked before: what he gets counts as
+// load answers what look finds, and when it began to look. shared tells that another caller had asked before: what he gets counts as
 // cached. The look is nobody's own: it goes on when a caller leaves, for as long
 // as limit.
 func (fs *flights) load(ctx context.Context, key string, limit time.Duration, look lookup) (found Facts, began time.Time, shared bool, err error) {
@@ -62,7 +61,7 @@ func (fs *flights) load(ctx context.Context, key string, limit time.Duration, lo
 	}
 	select {
 	case <-f.done:
-		return f.facts.Clone(), f.began, shared, f.err
+		return f.facts, f.began, shared, f.err
 	case <-ctx.Done():
 		return Facts{}, f.began, shared, context.Cause(ctx)
 	}

@@ -41,6 +41,7 @@ type question struct {
 	ifMatch   []string
 	mustBeNew bool   // $create: who finds one has failed a precondition
 	besides   []byte // of the application's request, for the fingerprint
+	lent      bool   // the answer may share memory: see package lent
 	asked     Ref    // $create: as it was asked for, without the id that was made
 	id        string // request id
 	tid       string // the transition's id, if it comes to one
@@ -62,11 +63,22 @@ const (
 
 // ask normalises the request, or refuses it at identity or input.
 func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
+	return g.askAs(op, actor, ref, "", false)
+}
+
+// askAs is ask of a request that may have an id already, and that may be a dry run,
+// of which there will be no transition.
+func (g *Gate) askAs(op operation, actor Actor, ref Ref, id string, dry bool) (*question, *Refusal) {
 	if no := g.rewound(); no != nil {
 		return nil, no
 	}
-	q := &question{op: op, ref: ref, form: map[string]any{}, now: g.now(), begun: time.Now()}
-	q.id, q.tid = newID(q.now), newID(q.now)
+	q := &question{op: op, ref: ref, form: noForm, id: id[:min(len(id), 128)], dryRun: dry, now: g.now(), begun: time.Now()}
+	if id == "" {
+		q.id = newID(q.now)
+	}
+	if !dry {
+		q.tid = newID(q.now)
+	}
 	if m, ok := g.snap.Load().machines[ref.Machine]; ok {
 		q.ref.Machine = m.Name() // one instance, by whichever name it is called
 	}
@@ -96,6 +108,9 @@ func (g *Gate) ask(op operation, actor Actor, ref Ref) (*question, *Refusal) {
 	}
 	return q, nil
 }
+
+// noForm is what a question without one has, nobody's to write to.
+var noForm = map[string]any{}
 
 func normalActor(a Actor) (Actor, *Refusal) {
 	if a.ID == "" {
@@ -141,7 +156,10 @@ func (q *question) fill(event, to, note string, form map[string]any) *Refusal {
 	case !isText(note):
 		bad("/note", notText)
 	}
-	normal, err := normalize(form)
+	normal, err := noForm, error(nil)
+	if len(form) > 0 || given != "/input" { // given facts are kept, and are the instance's own
+		normal, err = normalize(form)
+	}
 	if err != nil {
 		bad(given, err.Error())
 	} else if len(normal) > 0 && len(canonicalJSON(normal)) > maxForm {

@@ -3,15 +3,19 @@ package interlock
 import (
 	"context"
 	"slices"
+
+	"github.com/interlock-go/interlock/internal/lent"
 )
 
 // Get returns an instance that the actor may read.
 func (g *Gate) Get(ctx context.Context, actor Actor, ref Ref) (Instance, error) {
-	_, f, no := g.reader(ctx, actor, ref, opRead)
+	ctx, brief := lent.Of(ctx)
+	q, f, no := g.reader(ctx, actor, ref, opRead)
 	if no != nil {
 		return Instance{}, no
 	}
-	return *f.inst, nil
+	q.lent = brief
+	return q.shown(f.inst), nil
 }
 
 // reader asks whether the actor may read; a no on cached facts is said only on
@@ -46,10 +50,12 @@ func (g *Gate) reader(ctx context.Context, actor Actor, ref Ref, op operation) (
 // allowed or not, with every reason, and what the caller has to give. It may
 // rest on cached facts, which are at most the cache's expiry old.
 func (g *Gate) Available(ctx context.Context, actor Actor, ref Ref) (Menu, error) {
+	ctx, brief := lent.Of(ctx)
 	q, no := g.ask(opMenu, actor, ref)
 	if no != nil {
 		return Menu{}, no
 	}
+	q.lent = brief
 	snap := g.snap.Load()
 	for _, fresh := range []bool{false, true} {
 		f, bad := g.facts(ctx, q, snap, fresh)
@@ -60,6 +66,7 @@ func (g *Gate) Available(ctx context.Context, actor Actor, ref Ref) (Menu, error
 		r := g.decide(ctx, f, q)
 		if r.refusal == nil {
 			g.observed(ctx, q, f, 1, nil)
+			r.menu.Instance = q.shown(&r.menu.Instance)
 			return *r.menu, nil
 		}
 		if no = r.refusal; !f.cached {
@@ -83,10 +90,12 @@ const MaxMany = 200
 // with one look at the store. An instance that isn't there, or that the actor
 // may not read, has a nil Menu; so has one that has drifted.
 func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*Menu, error) {
+	ctx, brief := lent.Of(ctx)
 	q, no := g.ask(opMenu, actor, Ref{})
 	if no != nil {
 		return nil, no
 	}
+	q.lent = brief
 	if len(refs) > MaxMany {
 		return nil, &Refusal{Stage: StageInput, Code: "input_invalid", Message: "at most 200 instances in one call"}
 	}
@@ -112,11 +121,12 @@ func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*M
 		_, no := g.refuse(ctx, q.as(opRead), nil, 1, unavailable("store_failed", "the store doesn't answer", err))
 		return nil, no
 	}
+	one := *q
 	for i, s := range all {
-		one := *q
 		one.ref = known[i]
 		f := newFacts(snap, snap.machines[known[i].Machine], s, &one)
 		if r := g.decide(ctx, f, &one); r.refusal == nil {
+			r.menu.Instance = q.shown(&r.menu.Instance)
 			menus[at[i]] = r.menu
 		} else if r.refusal.Stage == StageIdentity {
 			return nil, r.refusal

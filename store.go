@@ -36,7 +36,8 @@ type Store interface {
 	// with the schema, changed only when a backup is restored.
 	Epoch(ctx context.Context) (string, error)
 
-	// Load reads the facts for one decision in one query.
+	// Load reads the facts for one decision in one query. What it returns is nobody's
+	// to change, the gate's neither: a store may give the same to whoever asks next.
 	Load(ctx context.Context, tenant string, ref Ref, actors []string) (Facts, error)
 
 	// LoadMany is Load for several instances of a tenant, in one query per
@@ -45,6 +46,7 @@ type Store interface {
 
 	// Commit writes, if all predicates hold. nil: durable. ErrStale, ErrExists,
 	// ErrLastAdmin, ErrKeyUsed, ErrNoRow, ErrBusy: certainly nothing written. Else: unknown.
+	// A store may keep what c holds as what it has read: nothing in it changes any more.
 	Commit(ctx context.Context, c *Commit) error
 
 	// Within runs fn in one writing transaction, commits when fn returns nil

@@ -35,17 +35,16 @@ func eventAnswer(dryRun bool) kindOfAnswer {
 // answer is said after the commit: whatever fails here, it has happened, and
 // the answer must not deny it.
 func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Result, value any) {
-	t := res.Transition
-	c.Header("Interlock-Revision", t.Revision)
-	c.Header("Cache-Control", "no-store")
+	t, h := &res.Transition, c.Writer.Header()
 	if kind == wouldBe {
+		wire.SetHeaders(h, "Interlock-Revision", t.Revision, "Cache-Control", "no-store")
 		writeInstance(c, http.StatusOK, &res.Instance)
 		return
 	}
-	c.Header("Interlock-Transition", t.ID)
-	c.Header("Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
+	wire.SetHeaders(h, "Interlock-Revision", t.Revision, "Cache-Control", "no-store",
+		"Interlock-Transition", t.ID, "Interlock-Sequence", strconv.FormatInt(t.Seq, 10))
 	if tag := il.gate.ETag(res.Instance); tag != "" {
-		c.Header("ETag", tag)
+		wire.SetHeaders(h, "Etag", tag)
 	}
 	status := http.StatusOK
 	if kind == created {
@@ -73,7 +72,7 @@ func (il *Interlock) answer(c *gin.Context, kind kindOfAnswer, res interlock.Res
 	writeInstance(c, status, &res.Instance)
 }
 
-func (il *Interlock) afterCommit(c *gin.Context, t interlock.Transition, err error) {
+func (il *Interlock) afterCommit(c *gin.Context, t *interlock.Transition, err error) {
 	_ = c.Error(err)
 	il.settings.log().LogAttrs(c.Request.Context(), slog.LevelError, "committed, but the application could not represent it",
 		slog.String("transition", t.ID), slog.String("route", c.FullPath()), slog.String("trace_id", traceID(c)), slog.String("error", err.Error()))

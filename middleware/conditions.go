@@ -20,27 +20,17 @@ type Conditions struct {
 func ReadConditions(r *http.Request) (Conditions, error) {
 	var c Conditions
 	h := r.Header
-	for _, name := range []string{"If-Unmodified-Since", "If-Modified-Since"} {
-		if !safe(r.Method) && len(h.Values(name)) > 0 {
+	for _, name := range [...]string{"If-Unmodified-Since", "If-Modified-Since"} {
+		if len(h[name]) > 0 && !safe(r.Method) {
 			return c, &Problem{Code: codeMalformed, Detail: name + " is not supported here, and would not hold; send If-Match with an ETag."}
 		}
 	}
-	for _, f := range []struct {
-		name string
-		into *[]string
-	}{{"If-Match", &c.IfMatch}, {"If-None-Match", &c.IfNoneMatch}} {
-		value, given, err := once(h, f.name)
-		if err != nil {
-			return c, err
-		}
-		if !given {
-			continue
-		}
-		tags, ok := parseTags(value)
-		if !ok {
-			return c, &Problem{Code: codeMalformed, Detail: f.name + ` can't be read; want "*" without quotes, or entity tags in quotes as an ETag gave them, separated by commas.`}
-		}
-		*f.into = tags
+	var err error
+	if c.IfMatch, err = entityTags(h, "If-Match"); err != nil {
+		return c, err
+	}
+	if c.IfNoneMatch, err = entityTags(h, "If-None-Match"); err != nil {
+		return c, err
 	}
 	value, given, err := once(h, "Idempotency-Key")
 	if err != nil || !given {
@@ -54,8 +44,21 @@ func ReadConditions(r *http.Request) (Conditions, error) {
 	return c, nil
 }
 
+func entityTags(h http.Header, name string) ([]string, error) {
+	value, given, err := once(h, name)
+	if err != nil || !given {
+		return nil, err
+	}
+	tags, ok := parseTags(value)
+	if !ok {
+		return nil, &Problem{Code: codeMalformed, Detail: name + ` can't be read; want "*" without quotes, or entity tags in quotes as an ETag gave them, separated by commas.`}
+	}
+	return tags, nil
+}
+
+// once reads a header by its canonical name.
 func once(h http.Header, name string) (value string, given bool, err error) {
-	switch values := h.Values(name); len(values) {
+	switch values := h[name]; len(values) {
 	case 0:
 		return "", false, nil
 	case 1:

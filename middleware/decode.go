@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -30,18 +31,26 @@ func DecodeJSON(c *gin.Context, v any) error {
 }
 
 // decode leaves v as it is where there is no body and there need be none.
-func decode(c *gin.Context, v any, optional bool) error {
-	body, err := readBody(c)
-	if err != nil {
-		return err
-	}
+func decode(c *gin.Context, v any, optional bool) (err error) {
+	jsonvalue.Borrowed(func(buffer []byte) []byte {
+		body, failed := readBody(c, buffer)
+		if err = failed; err == nil {
+			err = decodeBody(c.Request.Header, body, v, optional)
+		}
+		return body
+	})
+	return err
+}
+
+// decodeBody keeps nothing of body.
+func decodeBody(h http.Header, body []byte, v any, optional bool) error {
 	switch {
 	case len(body) == 0 && optional:
 		return nil
 	case len(body) == 0:
 		return &Problem{Code: codeMalformed, Detail: "The body is empty; want a JSON object."}
 	}
-	if err := checkMedia(c.Request.Header); err != nil {
+	if err := checkMedia(h); err != nil {
 		return err
 	}
 	if quick, ok := v.(interface{ ReadJSON(*jsonvalue.Reader) bool }); ok && quick.ReadJSON(jsonvalue.Read(string(body))) {
@@ -56,32 +65,37 @@ func decode(c *gin.Context, v any, optional bool) error {
 	return nil
 }
 
-func readBody(c *gin.Context) ([]byte, error) {
+// readBody reads the whole body behind what buffer holds, which is nothing.
+func readBody(c *gin.Context, buffer []byte) ([]byte, error) {
 	if c.Request.Body == nil {
-		return nil, nil
+		return buffer, nil
 	}
 	limit := settingsOf(c).maxBody
 	if c.Request.ContentLength > limit {
-		return nil, tooLong(limit) // without waiting for it
+		return buffer, tooLong(limit) // without waiting for it
 	}
-	body, err := readAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit), c.Request.ContentLength)
+	from := io.Reader(c.Request.Body)
+	if c.Request.ContentLength < 0 {
+		from = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
+	}
+	body, err := readAll(from, buffer, c.Request.ContentLength, limit)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, tooLong(tooLarge.Limit)
+		return body, tooLong(tooLarge.Limit)
 	case err != nil:
-		return nil, &Problem{Code: codeMalformed, Detail: "The body could not be read to its end.", Cause: err}
+		return body, &Problem{Code: codeMalformed, Detail: "The body could not be read to its end.", Cause: err}
 	}
 	return body, nil
 }
 
-// readAll is io.ReadAll of what says how long it is, or doesn't.
-func readAll(r io.Reader, length int64) ([]byte, error) {
-	if length <= 0 {
-		return io.ReadAll(r)
-	}
-	body := make([]byte, 0, length+1) // one more finds the end without growing
+// readAll is io.ReadAll of what says how long it is, or doesn't (-1). It stops past limit.
+func readAll(r io.Reader, body []byte, length, limit int64) ([]byte, error) {
+	body = slices.Grow(body, int(max(length, 511)+1)) // one more finds the end without growing
 	for {
+		if int64(len(body)) > limit {
+			return body, &http.MaxBytesError{Limit: limit}
+		}
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
@@ -100,10 +114,10 @@ func tooLong(limit int64) error {
 }
 
 func checkMedia(h http.Header) error {
-	if len(h.Values("Content-Encoding")) > 0 {
+	if len(h["Content-Encoding"]) > 0 {
 		return &Problem{Code: codeMediaType, Detail: "Content-Encoding is not taken; send the body as it is."}
 	}
-	types := h.Values("Content-Type")
+	types := h["Content-Type"]
 	if len(types) != 1 {
 		return &Problem{Code: codeMediaType, Detail: "Want one Content-Type: application/json."}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/lent"
 	"github.com/interlock-go/interlock/internal/wire"
 )
 
@@ -34,7 +35,7 @@ func (il *Interlock) FireEvent(event string) gin.HandlerFunc {
 			WriteProblem(c, err)
 			return
 		}
-		res, err := il.gate.Fire(c.Request.Context(), actor, req)
+		res, err := il.gate.Fire(il.asking(c), actor, req)
 		if err != nil {
 			WriteProblem(c, err)
 			return
@@ -59,7 +60,7 @@ func Do[Tx any](il *Interlock, event string, handler func(context.Context, Tx, i
 			WriteProblem(c, err)
 			return
 		}
-		res, value, err := interlock.Do(c.Request.Context(), il.gate, actor, req, handler)
+		res, value, err := interlock.Do(il.asking(c), il.gate, actor, req, handler)
 		if err != nil {
 			WriteProblem(c, err)
 			return
@@ -109,43 +110,30 @@ func (il *Interlock) Available() gin.HandlerFunc {
 		}
 		var menu interlock.Menu
 		if err == nil {
-			menu, err = il.gate.Available(c.Request.Context(), actor, ref)
+			menu, err = il.gate.Available(lent.To(c.Request.Context()), actor, ref)
 		}
 		if err != nil {
 			WriteProblem(c, err)
 			return
 		}
 		if tag := il.gate.ETag(menu.Instance); tag != "" {
-			c.Header("Interlock-ETag", tag)
+			wire.SetHeaders(c.Writer.Header(), "Interlock-Etag", tag)
 		}
-		if !denied {
-			menu.Options = allowed(menu.Options)
-		}
-		c.Header("Cache-Control", "no-store")
+		wire.SetHeaders(c.Writer.Header(), "Cache-Control", "no-store")
 		write(c, http.StatusOK, jsonType, func(b []byte) ([]byte, error) {
-			b, err := wire.Middleware.Options(append(b, `{"events":`...), menu.Options, true)
+			b, err := wire.Middleware.Options(append(b, `{"events":`...), menu.Options, denied)
 			return append(b, '}'), err
 		})
 	})
 }
 
-// allowed copies: a menu may be shared.
-func allowed(options []interlock.Option) []interlock.Option {
-	kept := []interlock.Option{}
-	for _, o := range options {
-		if !o.Allowed {
-			continue
-		}
-		targets := []interlock.Target{}
-		for _, t := range o.To {
-			if t.Allowed {
-				targets = append(targets, t)
-			}
-		}
-		o.To = targets
-		kept = append(kept, o)
+// asking is the context of a request whose answer goes to the wire at once: not
+// where the application makes its own of the instance.
+func (il *Interlock) asking(c *gin.Context) context.Context {
+	if il.cfg.Represent != nil {
+		return c.Request.Context()
 	}
-	return kept
+	return lent.To(c.Request.Context())
 }
 
 // History answers with committed rows, oldest first: {"history": […],

@@ -63,8 +63,7 @@ type Interlock struct {
 type route struct{ method, path string }
 
 type (
-	mountKey struct{} // *Group in the gin context
-	actorKey struct{} // interlock.Actor in the gin context and in the request's
+	actorKey struct{} // interlock.Actor in the request's context
 	probeKey struct{} // *spec in the gin context: say what you are, don't serve
 )
 
@@ -130,9 +129,10 @@ func (il *Interlock) Identify() gin.HandlerFunc {
 // is a request's context or a *gin.Context.
 func ActorFrom(ctx context.Context) (interlock.Actor, bool) {
 	if c, ok := ctx.(*gin.Context); ok {
-		v, _ := c.Get(actorKey{})
-		a, ok := v.(interlock.Actor)
-		return a, ok
+		if v := visitOf(c); v != nil {
+			return v.actor, v.known
+		}
+		return interlock.Actor{}, false
 	}
 	a, ok := ctx.Value(actorKey{}).(interlock.Actor)
 	return a, ok
@@ -140,10 +140,10 @@ func ActorFrom(ctx context.Context) (interlock.Actor, bool) {
 
 // enter begins a request: settings for answers, the group, who asks.
 func (il *Interlock) enter(c *gin.Context, g *Group) {
-	c.Set(settingsKey{}, il.settings)
+	v := visiting(c, il.settings)
 	err := il.broken
 	if g != nil {
-		c.Set(mountKey{}, g)
+		v.group = g
 		err = errors.Join(err, g.broken)
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func (il *Interlock) enter(c *gin.Context, g *Group) {
 		return
 	}
 	if !il.skips(c) {
-		il.identify(c)
+		il.identify(c, v)
 	}
 }
 
@@ -160,9 +160,9 @@ func (il *Interlock) skips(c *gin.Context) bool {
 }
 
 // identify asks the host once a request. false: it has been answered.
-func (il *Interlock) identify(c *gin.Context) (interlock.Actor, bool) {
-	if a, ok := ActorFrom(c); ok {
-		return a, true
+func (il *Interlock) identify(c *gin.Context, v *visit) (interlock.Actor, bool) {
+	if v.known {
+		return v.actor, true
 	}
 	a, err := il.cfg.Actor(c)
 	switch {
@@ -183,19 +183,19 @@ func (il *Interlock) identify(c *gin.Context) (interlock.Actor, bool) {
 		WriteProblem(c, nobody(errors.New("Config.Actor gave an actor of kind system, which no request may be")))
 		return a, false
 	}
-	c.Set(actorKey{}, a)
-	ctx := context.WithValue(c.Request.Context(), actorKey{}, a)
+	v.actor, v.known = a, true
+	v.Context = c.Request.Context()
 	if uncached(c.Request.Header) {
-		ctx = interlock.Strong(ctx)
+		v.Context = interlock.Strong(v.Context)
 	}
-	c.Request = c.Request.WithContext(ctx)
+	c.Request = c.Request.WithContext(v)
 	return a, true
 }
 
 // uncached tells that the caller wants nothing that was kept (RFC 9111, 5.2.1.4
 // and 5.2.1.1), as a browser does on a forced reload.
 func uncached(h http.Header) bool {
-	for _, line := range h.Values("Cache-Control") {
+	for _, line := range h["Cache-Control"] {
 		for directive := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 			seconds, err := strconv.Atoi(strings.Trim(value, `"`))
@@ -246,22 +246,23 @@ const (
 func (il *Interlock) handler(s spec, serve func(*gin.Context, *Group, interlock.Actor)) gin.HandlerFunc {
 	s.il = il
 	return func(c *gin.Context) {
-		if p, ok := c.Get(probeKey{}); ok {
-			*p.(*spec) = s
-			return
+		v := visitOf(c)
+		if v == nil {
+			if p, ok := c.Get(probeKey{}); ok {
+				*p.(*spec) = s
+				return
+			}
 		}
-		v, _ := c.Get(mountKey{})
-		g, ok := v.(*Group)
-		if !ok || g.il != il {
-			c.Set(settingsKey{}, il.settings)
+		if v == nil || v.group == nil || v.group.il != il {
+			visiting(c, il.settings)
 			WriteProblem(c, misconfigured(errors.Join(il.broken, fmt.Errorf("%s: a handler of the gate outside of a Group of the same Interlock", c.FullPath()))))
 			return
 		}
 		if s.kind == gated || s.kind == ungated || s.kind == checks && il.skips(c) {
 			return
 		}
-		if actor, ok := il.identify(c); ok {
-			serve(c, g, actor)
+		if actor, ok := il.identify(c, v); ok {
+			serve(c, v.group, actor)
 		}
 	}
 }

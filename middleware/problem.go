@@ -233,7 +233,14 @@ func writeBytes(c *gin.Context, status int, contentType string, b []byte, err er
 		status, contentType = http.StatusInternalServerError, "application/problem+json"
 		b = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal"}`)
 	}
-	c.Data(status, contentType, b)
+	if h := c.Writer.Header(); len(h["Content-Type"]) == 0 { // as Gin does
+		wire.SetHeaders(h, "Content-Type", contentType)
+	}
+	c.Status(status)
+	if _, err := c.Writer.Write(b); err != nil {
+		_ = c.Error(err)
+		c.Abort()
+	}
 }
 
 // appendJSON is what json.Marshal makes of p.

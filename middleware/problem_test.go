@@ -135,7 +135,7 @@ func TestNeverInternals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			c, w := post(t, "", "X-Request-ID", "req-7")
-			c.Set(settingsKey{}, &settings{problemBase: "https://example.org/p/", maxBody: 10, logger: slog.New(slog.NewTextHandler(&log, nil))})
+			visiting(c, &settings{problemBase: "https://example.org/p/", maxBody: 10, logger: slog.New(slog.NewTextHandler(&log, nil))})
 			WriteProblem(c, err)
 			assert.NotContains(t, w.Body.String(), "10.0.0.7")
 			assert.Contains(t, w.Body.String(), `"trace_id":"req-7"`)
@@ -164,7 +164,7 @@ func TestErrorHandler(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, w := post(t, "")
-			c.Set(settingsKey{}, &settings{problemBase: defaultBase, maxBody: 10, errorHandler: test.handler})
+			visiting(c, &settings{problemBase: defaultBase, maxBody: 10, errorHandler: test.handler})
 			WriteProblem(c, &interlock.Refusal{Stage: interlock.StagePolicy, Code: "denied"})
 			assert.GreaterOrEqual(t, w.Code, 400)
 			assert.Contains(t, w.Body.String(), test.body)

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
@@ -17,7 +18,7 @@ const (
 )
 
 // settings are what answers need to know of the Config; they travel in the gin
-// context, so that WriteProblem and DecodeJSON serve any handler.
+// context with the visit, so that WriteProblem and DecodeJSON serve any handler.
 type settings struct {
 	problemBase  string
 	maxBody      int64
@@ -28,14 +29,48 @@ type settings struct {
 
 var defaults = settings{problemBase: defaultBase, maxBody: defaultMaxBody}
 
-type (
-	settingsKey struct{}
-	traceKey    struct{}
-)
+// visit is one request as the gate's handlers know it. It stands in the gin context,
+// and is the request's context once it is known who asks.
+type visit struct {
+	context.Context // of the request, before
+	settings        *settings
+	group           *Group // nil outside of one
+	actor           interlock.Actor
+	known           bool // who asks
+	trace           string
+}
+
+type visitKey struct{}
+
+// Value tells who asks, beside what the request's context tells.
+func (v *visit) Value(key any) any {
+	if _, ok := key.(actorKey); ok && v.known {
+		return v.actor
+	}
+	return v.Context.Value(key)
+}
+
+// visitOf is nil before the first of our handlers.
+func visitOf(c *gin.Context) *visit {
+	got, _ := c.Get(visitKey{})
+	v, _ := got.(*visit)
+	return v
+}
+
+// visiting begins the visit, or goes on with it under these settings.
+func visiting(c *gin.Context, s *settings) *visit {
+	v := visitOf(c)
+	if v == nil {
+		v = &visit{}
+		c.Set(visitKey{}, v)
+	}
+	v.settings = s
+	return v
+}
 
 func settingsOf(c *gin.Context) *settings {
-	if v, ok := c.Get(settingsKey{}); ok {
-		return v.(*settings)
+	if v := visitOf(c); v != nil {
+		return v.settings
 	}
 	return &defaults
 }
@@ -50,9 +85,17 @@ func (s *settings) log() *slog.Logger {
 // traceID is the request's id, in this order: the trace of a W3C traceparent,
 // the X-Request-ID of the answer (an outer handler's) or of the request, a random one.
 func traceID(c *gin.Context) string {
-	if v, ok := c.Get(traceKey{}); ok {
-		return v.(string)
+	v := visitOf(c)
+	if v == nil {
+		v = visiting(c, &defaults)
 	}
+	if v.trace == "" {
+		v.trace = newTrace(c)
+	}
+	return v.trace
+}
+
+func newTrace(c *gin.Context) string {
 	id := givenTrace(c)
 	if id == "" {
 		var b [16]byte
@@ -61,7 +104,6 @@ func traceID(c *gin.Context) string {
 		hex.Encode(text[:], b[:])
 		id = string(text[:])
 	}
-	c.Set(traceKey{}, id)
 	return id
 }
 
@@ -69,19 +111,27 @@ func givenTrace(c *gin.Context) string {
 	if c.Request == nil {
 		return ""
 	}
+	h := c.Request.Header
 	// version "-" trace "-" parent "-" flags; https://www.w3.org/TR/trace-context/
-	if given := c.GetHeader("Traceparent"); strings.Count(given, "-") >= 3 {
+	if given := first(h["Traceparent"]); strings.Count(given, "-") >= 3 {
 		trace := strings.Split(given, "-")[1]
 		if len(trace) == 32 && strings.Trim(trace, "0123456789abcdef") == "" && strings.Trim(trace, "0") != "" {
 			return trace
 		}
 	}
-	for _, id := range []string{c.Writer.Header().Get("X-Request-ID"), c.GetHeader("X-Request-ID")} {
+	for _, id := range [...]string{first(c.Writer.Header()["X-Request-Id"]), first(h["X-Request-Id"])} {
 		if 0 < len(id) && len(id) <= 128 && strings.IndexFunc(id, notPlain) < 0 {
 			return id
 		}
 	}
 	return ""
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 func notPlain(r rune) bool {

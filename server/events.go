@@ -8,6 +8,7 @@ import (
 
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
+	"github.com/interlock-go/interlock/internal/lent"
 	"github.com/interlock-go/interlock/internal/wire"
 	"github.com/interlock-go/interlock/middleware"
 )
@@ -27,7 +28,7 @@ func (s *Server) listEvents(c *gin.Context, actor interlock.Actor) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.gate.Available(c.Request.Context(), actor, ref)
+	found, err := s.gate.Available(lent.To(c.Request.Context()), actor, ref)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (s *Server) fireEvent(c *gin.Context, actor interlock.Actor) error {
 	if in.Event == "" {
 		return &middleware.Problem{Code: codeMalformed, Errors: []fsm.FieldError{{Pointer: "/event", Message: "must be there"}}}
 	}
-	result, err := s.gate.Fire(c.Request.Context(), actor, interlock.Request{
+	result, err := s.gate.Fire(lent.To(c.Request.Context()), actor, interlock.Request{
 		Machine: ref.Machine, ID: ref.ID, Event: in.Event, To: in.To, Note: in.Note, Input: in.Input,
 		DryRun: dryRun, RequestID: asked(c), IfMatch: cond.IfMatch, IdempotencyKey: cond.IdempotencyKey,
 	})
@@ -81,9 +82,7 @@ func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
 	if err := answersJSON(c); err != nil {
 		return err
 	}
-	var in struct {
-		Instances []interlock.Ref `json:"instances"`
-	}
+	var in wire.Refs
 	if err := body(c, &in, false); err != nil {
 		return err
 	}
@@ -108,7 +107,7 @@ func (s *Server) listAvailable(c *gin.Context, actor interlock.Actor) error {
 	var menus []*interlock.Menu
 	if len(refs) > 0 {
 		var err error
-		if menus, err = s.gate.AvailableMany(c.Request.Context(), actor, refs); err != nil {
+		if menus, err = s.gate.AvailableMany(lent.To(c.Request.Context()), actor, refs); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/wire"
 	"github.com/interlock-go/interlock/middleware"
 )
 
@@ -106,20 +107,20 @@ func ordinary(path string) bool {
 func (s *Server) headers(c *gin.Context) {
 	id := requestID(c.Request)
 	h := c.Writer.Header()
-	h.Set("X-Request-Id", id)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
+	wire.SetHeaders(h, "X-Request-Id", id,
+		"Cache-Control", "no-store",
+		"X-Content-Type-Options", "nosniff",
+		"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'",
+		"Cross-Origin-Opener-Policy", "same-origin",
+		"Cross-Origin-Resource-Policy", "same-origin",
+		"Referrer-Policy", "no-referrer")
 	c.Next()
 }
 
 // requestID is the caller's where it is a plain word, else a new one: it goes
 // into logs and, as input.request.id, to policies.
 func requestID(r *http.Request) string {
-	if given := r.Header.Values("X-Request-Id"); len(given) == 1 && plainWord(given[0]) {
+	if given := r.Header["X-Request-Id"]; len(given) == 1 && plainWord(given[0]) {
 		return given[0]
 	}
 	var b [16]byte

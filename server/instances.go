@@ -13,6 +13,7 @@ import (
 	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/fsm"
 	"github.com/interlock-go/interlock/internal/jsonvalue"
+	"github.com/interlock-go/interlock/internal/lent"
 	"github.com/interlock-go/interlock/internal/wire"
 	"github.com/interlock-go/interlock/middleware"
 )
@@ -127,7 +128,7 @@ func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
 		return err
 	}
 	if withMenu {
-		found, err := s.gate.Available(c.Request.Context(), actor, ref)
+		found, err := s.gate.Available(lent.To(c.Request.Context()), actor, ref)
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ func (s *Server) getInstance(c *gin.Context, actor interlock.Actor) error {
 			return wire.InstanceWithEvents(b, &found.Instance, found.Options)
 		})
 	}
-	found, err := s.gate.Get(c.Request.Context(), actor, ref)
+	found, err := s.gate.Get(lent.To(c.Request.Context()), actor, ref)
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,14 @@ func reply(c *gin.Context, status int, appended func(b []byte) ([]byte, error)) 
 			err = fmt.Errorf("encode the answer: %w", failed)
 			return b
 		}
-		c.Data(status, mediaJSON, b)
+		if h := c.Writer.Header(); len(h["Content-Type"]) == 0 { // as Gin does
+			wire.SetHeaders(h, "Content-Type", mediaJSON)
+		}
+		c.Status(status)
+		if _, failed = c.Writer.Write(b); failed != nil {
+			_ = c.Error(failed)
+			c.Abort()
+		}
 		return b
 	})
 	return err
@@ -176,12 +183,11 @@ func answer(c *gin.Context, status int, v any) error {
 // committed answers a write with the representation that GET returns.
 func (s *Server) committed(c *gin.Context, status int, r interlock.Result, dryRun bool) error {
 	h := c.Writer.Header()
-	h.Set("Interlock-Revision", r.Transition.Revision)
+	wire.SetHeaders(h, "Interlock-Revision", r.Transition.Revision)
 	if !dryRun {
-		h.Set("Interlock-Transition", r.Transition.ID)
-		h.Set("Interlock-Sequence", strconv.FormatInt(r.Transition.Seq, 10))
+		wire.SetHeaders(h, "Interlock-Transition", r.Transition.ID, "Interlock-Sequence", strconv.FormatInt(r.Transition.Seq, 10))
 		if tag := s.gate.ETag(r.Instance); tag != "" {
-			h.Set("ETag", tag)
+			wire.SetHeaders(h, "Etag", tag)
 		}
 	}
 	return replyInstance(c, status, &r.Instance)

@@ -47,16 +47,18 @@ func (s *Server) open(handle func(*gin.Context) error) gin.HandlerFunc {
 }
 
 // conditional are the writes that keep conditions and idempotency keys.
-var conditional = map[string]bool{
-	"POST /v1/machines/:machine/instances":            true,
-	"POST /v1/machines/:machine/instances/:id/events": true,
-	"PATCH /v1/machines/:machine/instances/:id/facts": true,
+var conditional = map[address]bool{
+	{"POST", "/v1/machines/:machine/instances"}:            true,
+	{"POST", "/v1/machines/:machine/instances/:id/events"}: true,
+	{"PATCH", "/v1/machines/:machine/instances/:id/facts"}: true,
 }
+
+type address struct{ method, route string }
 
 // plain refuses what would be read in two ways, and conditions that would not be kept.
 func plain(r *http.Request, route string) error {
-	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "Idempotency-Key"} {
-		if len(r.Header.Values(name)) > 1 {
+	for _, name := range [...]string{"Authorization", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "Idempotency-Key"} {
+		if len(r.Header[name]) > 1 {
 			return malformed("The header %s stands there more than once.", name)
 		}
 	}
@@ -65,11 +67,11 @@ func plain(r *http.Request, route string) error {
 			return malformed("This address takes no body with %s.", r.Method)
 		}
 	}
-	if r.Method == http.MethodGet || conditional[r.Method+" "+route] {
+	if r.Method == http.MethodGet || conditional[address{r.Method, route}] {
 		return nil
 	}
-	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "Idempotency-Key"} {
-		if len(r.Header.Values(name)) > 0 {
+	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "Idempotency-Key"} {
+		if len(r.Header[name]) > 0 {
 			return malformed("%s is not supported here; the request was not carried out, because it would not have been kept.", name)
 		}
 	}

@@ -36,11 +36,12 @@ type copies struct {
 // rowKey names an instance, or an actor, without a machine.
 type rowKey struct{ tenant, machine, id string }
 
-// row is one that is there, or an actor that isn't.
+// row is one that is there, or an actor that isn't. It is given to all who ask, so
+// nothing of it is ever written to.
 type row struct {
 	instance *interlock.Instance
 	memo     *interlock.Memo
-	actor    *interlock.ActorRecord
+	actor    []interlock.ActorRecord // one, or none
 	read     time.Time
 }
 
@@ -98,12 +99,12 @@ func (s *Store) LoadMany(ctx context.Context, tenant string, refs []interlock.Re
 	all := make([]interlock.Facts, len(refs))
 	var missing []interlock.Ref
 	var at []int
+	strong := interlock.IsStrong(ctx)
+	if !strong {
+		s.copies.getMany(tenant, refs, actors, all)
+	}
 	for i, ref := range refs {
-		ok := false
-		if !interlock.IsStrong(ctx) {
-			all[i], ok = s.copies.get(tenant, ref, actors)
-		}
-		if !ok {
+		if all[i].Instance == nil {
 			missing, at = append(missing, ref), append(at, i)
 		}
 	}
@@ -124,29 +125,56 @@ func (s *Store) LoadMany(ctx context.Context, tenant string, refs []interlock.Re
 
 func (s *Store) bound(machine string) bool { return s.bindings[machine] }
 
-// get answers only if everything is there. It is the caller's own.
-func (c *copies) get(tenant string, ref interlock.Ref, actors []string) (interlock.Facts, bool) {
+// get answers only if everything is there.
+func (c *copies) get(tenant string, ref interlock.Ref, actors []string) (f interlock.Facts, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	now := time.Now()
 	in := c.find(instanceKey(tenant, ref), now)
 	if in == nil {
-		return interlock.Facts{}, false
+		return f, false
 	}
-	f := interlock.Facts{Epoch: c.epoch, Instance: in.instance, Memo: in.memo}
-	for i, id := range actors {
+	found, ok := c.actors(tenant, actors, now)
+	if !ok {
+		return f, false
+	}
+	return interlock.Facts{Epoch: c.epoch, Instance: in.instance, Memo: in.memo, Actors: found}, true
+}
+
+// getMany is get for several instances; those that it can't answer have none.
+func (c *copies) getMany(tenant string, refs []interlock.Ref, actors []string, into []interlock.Facts) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	now := time.Now()
+	found, ok := c.actors(tenant, actors, now)
+	if !ok {
+		return
+	}
+	for i, ref := range refs {
+		if in := c.find(instanceKey(tenant, ref), now); in != nil {
+			into[i] = interlock.Facts{Epoch: c.epoch, Instance: in.instance, Memo: in.memo, Actors: found}
+		}
+	}
+}
+
+// actors are those who exist, sorted; ok only if it is known of each.
+func (c *copies) actors(tenant string, ids []string, now time.Time) (found []interlock.ActorRecord, ok bool) {
+	for i, id := range ids {
 		a := c.find(actorKey(tenant, id), now)
 		switch {
 		case a == nil:
-			return interlock.Facts{}, false
-		case a.actor != nil && !slices.Contains(actors[:i], id):
-			f.Actors = append(f.Actors, *a.actor)
+			return nil, false
+		case len(a.actor) == 0 || slices.Contains(ids[:i], id):
+		case found == nil:
+			found = a.actor[:1:1] // who adds another gets a list of his own
+		default:
+			found = append(found, a.actor[0])
 		}
 	}
-	if len(f.Actors) > 1 {
-		slices.SortFunc(f.Actors, func(a, b interlock.ActorRecord) int { return strings.Compare(a.ID, b.ID) })
+	if len(found) > 1 {
+		slices.SortFunc(found, func(a, b interlock.ActorRecord) int { return strings.Compare(a.ID, b.ID) })
 	}
-	return f.Clone(), true
+	return found, true
 }
 
 // find is nil for what isn't kept, is too old, or is being changed.
@@ -168,25 +196,24 @@ func (c *copies) look() uint64 {
 	return c.changes
 }
 
-// keep keeps copies of what was read, unless it may have been changed since look.
+// keep keeps what was read, unless it may have been changed since look.
 func (c *copies) keep(seen uint64, read time.Time, tenant string, ref interlock.Ref, actors []string, f *interlock.Facts) {
 	if f.Instance == nil || f.IsBound {
 		return
 	}
 	f.Memo = new(interlock.Memo)
-	own := f.Clone()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own.Epoch != c.epoch {
+	if f.Epoch != c.epoch {
 		c.forget()
-		c.epoch = own.Epoch
+		c.epoch = f.Epoch
 		return // the next read will do
 	}
-	c.put(instanceKey(tenant, ref), seen, &row{instance: own.Instance, memo: f.Memo, read: read})
+	c.put(instanceKey(tenant, ref), seen, &row{instance: f.Instance, memo: f.Memo, read: read})
 	for _, id := range actors {
 		r := &row{read: read} // there is none
-		if i := slices.IndexFunc(own.Actors, func(a interlock.ActorRecord) bool { return a.ID == id }); i >= 0 {
-			r.actor = &own.Actors[i]
+		if i := slices.IndexFunc(f.Actors, func(a interlock.ActorRecord) bool { return a.ID == id }); i >= 0 {
+			r.actor = f.Actors[i : i+1 : i+1]
 		}
 		c.put(actorKey(tenant, id), seen, r)
 	}
@@ -269,13 +296,12 @@ func (c *copies) settle(w *watched) {
 	}
 }
 
-// rowsOf are the rows as the commit wrote them.
+// rowsOf are the rows as the commit wrote them, which nobody changes any more.
 func rowsOf(c *interlock.Commit, now time.Time) map[rowKey]*row {
 	rows := map[rowKey]*row{}
 	actor := func(a *interlock.ActorChange) {
 		if a != nil {
-			own := interlock.Facts{Actors: []interlock.ActorRecord{a.Next}}.Clone()
-			rows[actorKey(a.Next.Tenant, a.Next.ID)] = &row{actor: &own.Actors[0], read: now}
+			rows[actorKey(a.Next.Tenant, a.Next.ID)] = &row{actor: []interlock.ActorRecord{a.Next}, read: now}
 		}
 	}
 	actor(c.Actor)
@@ -283,8 +309,8 @@ func rowsOf(c *interlock.Commit, now time.Time) map[rowKey]*row {
 		actor(a.Change)
 	}
 	if c.Instance != nil && c.Bound == nil {
-		n := interlock.Facts{Instance: &c.Instance.Next}.Clone().Instance
-		rows[rowKey{n.Tenant, n.Machine, n.ID}] = &row{instance: n, memo: new(interlock.Memo), read: now}
+		n := c.Instance.Next
+		rows[rowKey{n.Tenant, n.Machine, n.ID}] = &row{instance: &n, memo: new(interlock.Memo), read: now}
 	}
 	return rows
 }
@@ -330,7 +356,7 @@ func (r *row) size(k rowKey) int {
 		}
 		n *= 4
 	}
-	if a := r.actor; a != nil {
+	for _, a := range r.actor {
 		n += 256 + sizeOf(a.Attrs) + 96*len(a.Grants)
 	}
 	return n

@@ -19,7 +19,7 @@ var readTests = []namedTest{
 	{"many, in their order", loadMany},
 	{"what was written", readsWhatWasWritten},
 	{"while somebody writes", readsWhileSomebodyWrites},
-	{"what is read is the reader's own", readsAreOnesOwn},
+	{"read again, a row is the same", readAgain},
 	{"never what was before", neverWhatWasBefore},
 	{"list", list},
 	{"list by actor", listByActor},

@@ -161,7 +161,7 @@ func caching() []mutant {
 		onGate(mutant{name: "old looks", takes: "a look takes callers for a moment only",
 			edits: one("flight.go", ` && time.Since(f.began) < fs.joinable {`, ` {`)}, "TestOldLooks"),
 		onGate(mutant{name: "one's own facts", takes: "sharers of a look don't share what they may change",
-			edits: one("flight.go", `return f.facts.Clone(),`, `return f.facts,`)}, "TestSharersOwn"),
+			edits: one("own.go", `return *i.own()`, `return *i`)}, "TestSharersOwn"),
 		onGate(mutant{name: "revoked role in the cache", takes: "a revocation drops what the cache holds before it answers",
 			edits: one(admin, `!g.floor(ctx, epoch, actorKey(c.Actor.Next.Tenant, c.Actor.Next.ID), c.Actor.Next.Version)
 `, `false

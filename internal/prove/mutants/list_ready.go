@@ -19,14 +19,21 @@ func ready() []mutant {
 		copies("of an actor", "a change of an actor takes away his copy", `	changes(c.Actor)
 `, ``),
 		copies("of who joins", "a commit that makes an actor's row takes away that there is none", `changes(a.Change)`, `_ = a`),
-		copies("one's own", "who reads a copy may change it, for himself", `return f.Clone(), true`, `return f, true`),
+		onGate(mutant{name: "copies: one's own", takes: "what a caller does to his answer is nothing to the rows that are kept",
+			edits: one("own.go", `return *i.own()`, `return *i`)}, "TestWhatIsAnswered"),
+		onGate(mutant{name: "copies: a refusal's own", takes: "an instance in a refusal is the caller's own",
+			edits: one("decide.go", `r.refusal.Instance.own()`, `r.refusal.Instance`)}, "TestWhatIsAnswered"),
+		onGate(mutant{name: "copies: a hook's own", takes: "what a hook does to a transition is nothing to the rows that are kept",
+			edits: one("fire.go", `after(ctx, t.own())`, `after(ctx, t)`)}, "TestWhatIsAnswered"),
+		onGate(mutant{name: "lent to one alone", takes: "who promises not to write promises it for nobody else",
+			edits: one("fire.go", `ctx, brief := lent.Of(ctx)`, `_, brief := lent.Of(ctx)`)}, "TestWhatIsLent"),
 		copies("all or nothing", "an actor of whom nothing is kept isn't one whom there isn't", `		case a == nil:
-			return interlock.Facts{}, false
+			return nil, false
 `, `		case a == nil:
 `),
 		copies("of the application", "a row that the application may change isn't kept", `if f.Instance == nil || f.IsBound {`, `if f.Instance == nil {`),
-		copies("of an epoch", "a new epoch takes everything away", `	if own.Epoch != c.epoch {
-		c.forget()`, `	if own.Epoch != c.epoch {`),
+		copies("of an epoch", "a new epoch takes everything away", `	if f.Epoch != c.epoch {
+		c.forget()`, `	if f.Epoch != c.epoch {`),
 		onSQLite(mutant{name: "copies: settled at last", takes: "a transaction holds up copies until it has ended, and no longer",
 			edits: one("store/sqlite/database.go", `		defer d.copies.settle(w) // before the turn is another's, who would commit the next version
 	}
