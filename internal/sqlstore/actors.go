@@ -22,7 +22,7 @@ const updateActorSQL = `UPDATE il.actor SET person = $3, active = $4, attrs = $5
 
 // applyActors checks the actors that the decision saw and writes those that
 // change, all in one order.
-func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit) error {
+func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit, held *Held) error {
 	tenant := tenantOf(c)
 	if c.KeepAdmin {
 		// Two administrators who each remove the other would each see one left.
@@ -30,8 +30,9 @@ func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit) e
 			return err
 		}
 	}
-	checks := slices.Clone(c.Actors)
+	checks := c.Actors
 	if a := c.Actor; a != nil {
+		checks = slices.Clone(checks)
 		i, found := slices.BinarySearchFunc(checks, a.Next.ID, func(k interlock.ActorCheck, id string) int {
 			switch {
 			case k.ID < id:
@@ -52,26 +53,29 @@ func (s *Store) applyActors(ctx context.Context, tx Conn, c *interlock.Commit) e
 			checks[i].Change = a
 		}
 	}
-	for _, k := range checks {
-		if err := s.applyActor(ctx, tx, tenant, k); err != nil {
+	for i := range checks {
+		if err := s.applyActor(ctx, tx, tenant, &checks[i], held); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) applyActor(ctx context.Context, tx Conn, tenant string, k interlock.ActorCheck) error {
+func (s *Store) applyActor(ctx context.Context, tx Conn, tenant string, k *interlock.ActorCheck, held *Held) error {
 	switch {
 	case k.Change != nil:
 		if k.Change.PrevVersion > 0 && !bytes.Equal(k.Digest, k.Change.PrevDigest) {
 			return interlock.ErrStale
 		}
 		return s.putActor(ctx, tx, k.Change)
+	case k.Version > 0 && held.hasActor(tenant, k):
+		return nil
 	case k.Version > 0:
 		found, err := exists(ctx, tx, s.q.checkActor, tenant, k.ID, k.Version, bytesOf(k.Digest))
 		if err != nil || !found {
 			return stale(err, interlock.ErrStale)
 		}
+		held.holdActor(tenant, k)
 		return nil
 	default:
 		// No row can be locked: who makes one takes the same lock alone.

@@ -16,20 +16,15 @@ const insertTextsSQL = `INSERT INTO il.texts (tenant, machine, instance, seq, no
 const insertOutboxSQL = `INSERT INTO il.outbox (id, tenant, machine, instance, seq, message) VALUES ($1, $2, $3, $4, $5, $6)`
 
 // appendRows writes what is only ever added.
-func (s *Store) appendRows(ctx context.Context, tx Conn, c *interlock.Commit) error {
-	for _, k := range c.Actors {
-		if k.Change != nil {
-			if err := s.putRecord(ctx, tx, &k.Change.Record); err != nil {
-				return err
-			}
+func (s *Store) appendRows(ctx context.Context, tx Conn, e *Encoded) error {
+	for i := range e.records {
+		if err := s.putRecord(ctx, tx, &e.records[i]); err != nil {
+			return err
 		}
 	}
-	rec := recordOf(c)
-	if err := s.putRecord(ctx, tx, rec); err != nil {
-		return err
-	}
-	if c.Outbox != nil {
-		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, c.Outbox); err != nil {
+	if e.Outbox != nil {
+		rec := recordOf(e.Commit)
+		if _, err := tx.Exec(ctx, s.q.insertOutbox, rec.ID, rec.Tenant, rec.Machine, rec.Instance, rec.Seq, e.Outbox); err != nil {
 			return err
 		}
 	}
@@ -60,19 +55,4 @@ func TextArgs(r *interlock.Record) (note, input, facts string, salt []byte, err 
 		}
 	}
 	return r.Note, input, facts, bytesOf(r.Salt), nil
-}
-
-func (s *Store) putRecord(ctx context.Context, tx Conn, r *interlock.Record) error {
-	if _, err := tx.Exec(ctx, s.q.insertHistory, RecordArgs(r)...); err != nil {
-		return fmt.Errorf("history of %s/%s, row %d: %w", r.Machine, r.Instance, r.Seq, err)
-	}
-	if !hasTexts(r) {
-		return nil
-	}
-	note, input, facts, salt, err := TextArgs(r)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, s.q.insertTexts, r.Tenant, r.Machine, r.Instance, r.Seq, note, input, facts, salt)
-	return err
 }

@@ -10,7 +10,8 @@ import (
 
 const checkStoreSQL = `SELECT 1 FROM il.store WHERE epoch = $1 FOR_SHARE`
 
-const checkRevisionSQL = `SELECT 1 FROM il.revision WHERE machine = $1 AND id = $2
+// It tells whether time can't end what it says.
+const checkRevisionSQL = `SELECT CASE status WHEN 'active' THEN 1 ELSE 0 END FROM il.revision WHERE machine = $1 AND id = $2
 	AND (status = 'active' OR status = 'accepting' AND until_us > NOW_US) FOR_SHARE`
 
 const insertInstanceSQL = `INSERT INTO il.instance (tenant, machine, id, state, version, facts, entered, did, actors, last,
@@ -133,34 +134,45 @@ func actorChanges(c *interlock.Commit) []*interlock.ActorChange {
 // an error. The order of locks is the same everywhere: actors by id, store and
 // revision, the idempotency key, instance, the application's row, history.
 func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
-	if err := Check(c); err != nil {
+	e, err := EncodeCommit(c)
+	if err != nil {
 		return err
 	}
+	return s.ApplyEncoded(ctx, tx, e)
+}
+
+// ApplyEncoded is Apply.
+func (s *Store) ApplyEncoded(ctx context.Context, tx Conn, c *Encoded) error {
+	held := heldBy(tx)
 	if w, ok := tx.(Watcher); ok {
-		w.Applies(c)
+		w.Applies(c.Commit)
 	}
-	if err := s.applyActors(ctx, tx, c); err != nil {
+	if c.writesActors() {
+		held.Forget()
+		held = nil
+	}
+	if err := s.applyActors(ctx, tx, c.Commit, held); err != nil {
 		return err
 	}
-	if err := s.checkKey(ctx, tx, c); err != nil {
+	if err := s.checkKey(ctx, tx, c.Commit); err != nil {
 		return err
 	}
-	if err := s.checkRules(ctx, tx, c); err != nil {
+	if err := s.checkRules(ctx, tx, c.Commit, held); err != nil {
 		return err
 	}
 	if c.Instance != nil {
 		if err := s.completeKey(ctx, tx, c.Idempotency); err != nil {
 			return err
 		}
-		if err := s.applyInstance(ctx, tx, c.Instance); err != nil {
+		if err := s.applyInstance(ctx, tx, c); err != nil {
 			return err
 		}
-		if err := s.applyBound(ctx, tx, c); err != nil {
+		if err := s.applyBound(ctx, tx, c.Commit); err != nil {
 			return err
 		}
 	}
 	if c.KeepAdmin {
-		if found, err := exists(ctx, tx, s.q.anyAdmin, tenantOf(c)); err != nil || !found {
+		if found, err := exists(ctx, tx, s.q.anyAdmin, tenantOf(c.Commit)); err != nil || !found {
 			return stale(err, interlock.ErrLastAdmin)
 		}
 	}
@@ -170,10 +182,10 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if err := s.appendRows(ctx, tx, c); err != nil {
 		return err
 	}
-	if err := s.erase(ctx, tx, c); err != nil {
+	if err := s.erase(ctx, tx, c.Commit); err != nil {
 		return err
 	}
-	return s.archive(ctx, tx, c)
+	return s.archive(ctx, tx, c.Commit)
 }
 
 // stale is err, or what it means that no row was found.
@@ -190,17 +202,25 @@ func exists(ctx context.Context, c Conn, query string, args ...any) (bool, error
 }
 
 // checkRules holds the epoch and the revision until the end of the transaction.
-func (s *Store) checkRules(ctx context.Context, tx Conn, c *interlock.Commit) error {
-	if c.Revision.Machine != "" {
-		found, err := exists(ctx, tx, s.q.checkRevision, c.Revision.Machine, c.Revision.ID)
+func (s *Store) checkRules(ctx context.Context, tx Conn, c *interlock.Commit, held *Held) error {
+	if c.Revision.Machine != "" && !held.hasRules(c.Revision) {
+		var active int64
+		found, err := one(ctx, tx, s.q.checkRevision, []any{c.Revision.Machine, c.Revision.ID}, &active)
 		if err != nil || !found {
 			return stale(err, interlock.ErrStale)
 		}
+		if active == 1 {
+			held.holdRules(c.Revision)
+		}
+	}
+	if held.hasEpoch(c.Epoch) {
+		return nil
 	}
 	found, err := exists(ctx, tx, s.q.checkStore, c.Epoch)
 	if err != nil || !found {
 		return stale(err, interlock.ErrStale)
 	}
+	held.holdEpoch(c.Epoch)
 	return nil
 }
 
@@ -225,17 +245,15 @@ func InstanceArgs(ch *interlock.InstanceChange) ([]any, error) {
 		n.CreatedBy, micros(n.CreatedAt), micros(n.Since), micros(n.UpdatedAt), bytesOf(n.Head), bytesOf(ch.NextDigest)}, nil
 }
 
-func (s *Store) applyInstance(ctx context.Context, tx Conn, ch *interlock.InstanceChange) error {
-	args, err := InstanceArgs(ch)
-	if err != nil {
-		return err
+func (s *Store) applyInstance(ctx context.Context, tx Conn, c *Encoded) error {
+	if c.instanceErr != nil {
+		return c.instanceErr
 	}
 	query, none := s.q.insertInstance, interlock.ErrExists
-	if ch.PrevVersion > 0 {
+	if c.Instance.PrevVersion > 0 {
 		query, none = s.q.updateInstance, interlock.ErrStale
-		args = append(args, ch.PrevVersion, ch.PrevState, bytesOf(ch.PrevDigest), bytesOf(ch.PrevHead))
 	}
-	rows, err := tx.Exec(ctx, query, args...)
+	rows, err := tx.Exec(ctx, query, c.instance...)
 	if err != nil || rows == 0 {
 		return stale(err, none)
 	}

@@ -42,7 +42,8 @@ type Database interface {
 	// and rolls back when fn fails or panics. What fn returns comes back as it
 	// is; only an error of the commit itself is an *interlock.UnknownOutcome.
 	InTx(ctx context.Context, fn func(Tx) error) error
-	// Write runs one statement that commits by itself, or with others.
+	// Write runs one statement that commits by itself, or with others. It may
+	// be run again when those had to be rolled back.
 	Write(ctx context.Context, fn func(Conn) error) error
 }
 

@@ -267,8 +267,8 @@ func (c *copies) begin(keys []rowKey) {
 }
 
 // settle is told when the transaction has ended, however it did, and what it
-// committed, which is as good as read.
-func (c *copies) settle(w *watched) {
+// committed, if that is known, which is as good as read.
+func (c *copies) settle(w *changes) {
 	if len(w.keys) == 0 {
 		return
 	}
@@ -318,15 +318,21 @@ func rowsOf(c *interlock.Commit, now time.Time) map[rowKey]*row {
 // watched is a transaction that tells the copies whose rows it changes.
 type watched struct {
 	sqlstore.Tx
-	copies *copies
-	keys   []rowKey
+	*changes
+}
 
-	last               *interlock.Commit // whose rows are being written
-	applied, committed []*interlock.Commit
+// changes are those of a transaction. Its copies are nil where none are kept.
+type changes struct {
+	copies    *copies
+	keys      []rowKey
+	committed []*interlock.Commit
 }
 
 // Applies is sqlstore.Watcher's.
-func (w *watched) Applies(c *interlock.Commit) {
+func (w *changes) Applies(c *interlock.Commit) {
+	if w.copies == nil {
+		return
+	}
 	var keys []rowKey
 	changes := func(a *interlock.ActorChange) {
 		if a != nil {
@@ -343,7 +349,6 @@ func (w *watched) Applies(c *interlock.Commit) {
 	}
 	w.keys = append(w.keys, keys...) // first, so that they are settled whatever happens
 	w.copies.begin(keys)
-	w.last = c
 }
 
 // size is about how many bytes the row takes, with what rules make of it.

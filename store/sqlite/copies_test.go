@@ -48,10 +48,10 @@ func TestWhatMayHaveChangedIsNotKept(t *testing.T) {
 	keepNow(c, "a")
 	require.False(t, kept(c, "a"), "and not to be kept")
 	c.begin(key)
-	c.settle(&watched{keys: key})
+	c.settle(&changes{keys: key})
 	keepNow(c, "a")
 	require.False(t, kept(c, "a"), "another transaction still changes it")
-	c.settle(&watched{keys: key})
+	c.settle(&changes{keys: key})
 	c.keep(before, time.Now(), "t", interlock.Ref{Machine: "m", ID: "a"}, nil, aRow("a"))
 	require.False(t, kept(c, "a"), "it was read before")
 	keepNow(c, "a")
@@ -145,7 +145,7 @@ func TestATransactionIsSettledInItsTurn(t *testing.T) {
 	held, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.database().InTx(t.Context(), func(tx sqlstore.Tx) error {
-			tx.(*watched).Applies(&interlock.Commit{Instance: &interlock.InstanceChange{Next: interlock.Instance{Tenant: "t", Machine: "m", ID: "a"}}})
+			tx.(watched).Applies(&interlock.Commit{Instance: &interlock.InstanceChange{Next: interlock.Instance{Tenant: "t", Machine: "m", ID: "a"}}})
 			s.copies.mu.RLock() // now it can't be settled
 			close(held)
 			return nil

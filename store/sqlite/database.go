@@ -31,7 +31,7 @@ func (d database) Write(ctx context.Context, fn func(sqlstore.Conn) error) error
 	if d.writer == nil {
 		return errReadOnly
 	}
-	return d.group.do(ctx, func(_ context.Context, tx sqlstore.Tx) error { return fn(tx) })
+	return d.group.do(ctx, &pending{write: fn})
 }
 
 func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
@@ -46,22 +46,14 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer d.writer.end()
-	tx := sqlstore.Tx(t)
-	var w *watched
-	if d.copies != nil {
-		w = &watched{Tx: t, copies: d.copies}
-		tx = w
-		defer d.copies.settle(w) // before the turn is another's, who would commit the next version
-	}
-	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
-	if err := fn(tx); err != nil {
+	w := &changes{copies: d.copies}
+	defer d.copies.settle(w) // before the turn is another's, who would commit the next version
+	defer t.tx.Rollback()    // after a commit it does nothing; after a panic it ends the transaction
+	if err := fn(watched{t, w}); err != nil {
 		return err
 	}
 	if err := t.tx.Commit(); err != nil {
 		return &interlock.UnknownOutcome{Err: err}
-	}
-	if w != nil {
-		w.committed = w.applied
 	}
 	return nil
 }

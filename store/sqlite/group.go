@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/interlock-go/interlock"
@@ -19,10 +18,12 @@ type group struct {
 	busy  bool
 }
 
+// pending is one commit, or one statement, that waits.
 type pending struct {
-	run  func(context.Context, sqlstore.Tx) error
-	err  error
-	done chan struct{}
+	commit *sqlstore.Encoded
+	write  func(sqlstore.Conn) error
+	err    error
+	done   chan struct{}
 }
 
 // mostWaiting is how many writes wait for their turn; a longer queue would only
@@ -40,24 +41,39 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 	if s.readOnly {
 		return errReadOnly
 	}
-	return s.commits.do(ctx, func(ctx context.Context, tx sqlstore.Tx) error { return s.Apply(ctx, tx, c) })
+	e, err := sqlstore.EncodeCommit(c)
+	if err != nil {
+		return err
+	}
+	return s.commits.do(ctx, &pending{commit: e})
 }
 
-// do runs what is to be written in a transaction with others, whose errors it
-// doesn't share.
-func (g *group) do(ctx context.Context, run func(context.Context, sqlstore.Tx) error) error {
-	p := &pending{run: run, done: make(chan struct{})}
+// do writes p in a transaction with others, whose errors it doesn't share. Who
+// finds nobody busy writes himself.
+func (g *group) do(ctx context.Context, p *pending) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.done = make(chan struct{})
 	g.mu.Lock()
 	if len(g.queue) >= mostWaiting {
 		g.mu.Unlock()
 		return interlock.ErrBusy
 	}
 	g.queue = append(g.queue, p)
-	if !g.busy {
-		g.busy = true
+	alone := !g.busy
+	g.busy = true
+	g.mu.Unlock()
+	if alone {
+		if g.store.writer.free() {
+			g.round()
+			if g.more() {
+				go g.drain()
+			}
+			return p.err
+		}
 		go g.drain()
 	}
-	g.mu.Unlock()
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -82,7 +98,7 @@ func (g *group) withdraw(p *pending) bool {
 	return false
 }
 
-// take is what goes next; nil, and nobody drains any more, when nothing waits.
+// take is what goes next.
 func (g *group) take() []*pending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,60 +118,21 @@ func (g *group) more() bool {
 
 func (g *group) drain() {
 	for g.more() {
-		var batch []*pending
-		err := g.store.database().InTx(context.Background(), func(tx sqlstore.Tx) error {
-			// The turn first, then the batch: who came while we waited comes along.
-			batch = g.take()
-			return g.write(tx, batch)
-		})
-		if batch == nil { // the transaction didn't begin
-			batch = g.take()
-		}
-		for _, p := range batch {
-			if p.err == nil {
-				p.err = err
-			}
-			close(p.done)
-		}
+		_ = g.store.writer.wait(context.Background()) // which nothing ends
+		g.round()
 	}
 }
 
-// write puts each commit's own error into it; what it returns is everybody's.
-func (g *group) write(tx sqlstore.Tx, batch []*pending) error {
-	ctx := context.Background()
-	if len(batch) == 1 {
-		batch[0].err = g.apply(ctx, tx, batch[0].run)
-		return batch[0].err
+// round writes what is queued in the writer's turn, which the caller took; it gives
+// it back before anybody is answered.
+func (g *group) round() {
+	// The turn first, then the batch: who came while we waited comes along.
+	batch := g.take()
+	if len(batch) > 0 {
+		g.write(batch)
 	}
+	g.store.writer.end()
 	for _, p := range batch {
-		if _, err := tx.Exec(ctx, "SAVEPOINT one"); err != nil {
-			return err
-		}
-		if p.err = g.apply(ctx, tx, p.run); p.err != nil {
-			if _, err := tx.Exec(ctx, "ROLLBACK TO one"); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.Exec(ctx, "RELEASE one"); err != nil {
-			return err
-		}
+		close(p.done)
 	}
-	return nil
-}
-
-// apply turns a panic into an error: it must not end the others' commits too.
-func (g *group) apply(ctx context.Context, tx sqlstore.Tx, run func(context.Context, sqlstore.Tx) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("commit: %v", p)
-		}
-	}()
-	w, watched := tx.(*watched)
-	if watched {
-		w.last = nil
-	}
-	if err = run(ctx, tx); err == nil && watched && w.last != nil {
-		w.applied = append(w.applied, w.last)
-	}
-	return err
 }

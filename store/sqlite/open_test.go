@@ -168,23 +168,3 @@ func TestMigrateChecksBoundTables(t *testing.T) {
 	}))
 	require.NoError(t, s.Migrate(ctx))
 }
-
-// TestWithdrawn: a commit whose context ends while it waits its turn is out,
-// and says so in a way that is certain.
-func TestWithdrawn(t *testing.T) {
-	ctx := context.Background()
-	s := open(t, ":memory:")
-	require.NoError(t, s.Migrate(ctx))
-	release, held := make(chan struct{}), make(chan struct{})
-	go func() {
-		_ = s.Write(ctx, func(*sql.Tx) error { close(held); <-release; return nil })
-	}()
-	<-held
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	err := s.Commit(short, &interlock.Commit{})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	var unknown *interlock.UnknownOutcome
-	require.NotErrorAs(t, err, &unknown)
-	close(release)
-}

@@ -151,7 +151,7 @@ func (s *Store) open(path string) (err error) {
 	target.Path = filepath.ToSlash(path)
 	if !s.readOnly {
 		// First of all: it makes the file a WAL.
-		db, err := sql.Open("sqlite", dsn(target, memory, writes))
+		db, err := openConnections(dsn(target, memory, writes))
 		if err != nil {
 			return err
 		}

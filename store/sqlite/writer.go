@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"fmt"
 
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
@@ -27,12 +29,32 @@ func newWriter(db *sql.DB) *writer {
 	return &writer{db: db, turn: make(chan struct{}, 1), known: map[string]*prepared{}}
 }
 
-// begin waits for the turn, which end gives back.
-func (w *writer) begin(ctx context.Context) (*transaction, error) {
+// wait waits for the turn, which end gives back.
+func (w *writer) wait(ctx context.Context) error {
 	select {
 	case w.turn <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
+	}
+}
+
+// free takes the turn if nobody has it.
+func (w *writer) free() bool {
+	select {
+	case w.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *writer) end() { <-w.turn }
+
+// begin has the turn until end.
+func (w *writer) begin(ctx context.Context) (*transaction, error) {
+	if err := w.wait(ctx); err != nil {
+		return nil, err
 	}
 	w.prepare(ctx)
 	tx, err := w.db.BeginTx(ctx, nil)
@@ -43,7 +65,25 @@ func (w *writer) begin(ctx context.Context) (*transaction, error) {
 	return &transaction{Conn: sqlstore.SQL(tx), tx: tx, writer: w, own: map[string]*sql.Stmt{}}, nil
 }
 
-func (w *writer) end() { <-w.turn }
+// transact runs fn in a transaction on the connection itself, for who has the turn.
+func (w *writer) transact(fn func(*connection) error) (err error) {
+	conn, err := w.db.Conn(context.Background())
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer conn.Close()
+	closed := conn.Raw(func(c any) error {
+		own, broken := c.(*connection), false
+		if broken, err = own.transact(func() error { return fn(own) }); broken {
+			return driver.ErrBadConn // the next transaction has another
+		}
+		return nil
+	})
+	if err == nil { // what breaks the connection is told in err
+		err = closed
+	}
+	return err
+}
 
 // prepare takes the connection, which a transaction would hold.
 func (w *writer) prepare(ctx context.Context) {

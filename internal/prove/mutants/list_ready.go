@@ -35,27 +35,19 @@ func ready() []mutant {
 		copies("of an epoch", "a new epoch takes everything away", `	if f.Epoch != c.epoch {
 		c.forget()`, `	if f.Epoch != c.epoch {`),
 		onSQLite(mutant{name: "copies: settled at last", takes: "a transaction holds up copies until it has ended, and no longer",
-			edits: one("store/sqlite/database.go", `		defer d.copies.settle(w) // before the turn is another's, who would commit the next version
-	}
-	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
-	if err := fn(tx); err != nil {
-		return err
-	}
-`, `	}
-	defer t.tx.Rollback() // after a commit it does nothing; after a panic it ends the transaction
-	if err := fn(tx); err != nil {
-		return err
-	}
-	if w != nil {
-		d.copies.settle(w)
-	}
+			edits: one(sharedBatch, `	defer g.store.copies.settle(w)
+`, ``).and(sharedBatch, `		return b.run(list)
+	})
+`, `		defer g.store.copies.settle(w)
+		return b.run(list)
+	})
 `)}, "TestConformance/sqlite_memory/read/never"),
 		onSQLite(mutant{name: "copies: settled in turn", takes: "a transaction is settled before the next begins",
 			edits: one("store/sqlite/database.go", `	defer d.writer.end()
-	tx := `, `	tx := `).and("store/sqlite/database.go", `	defer t.tx.Rollback() //`, `	defer d.writer.end()
-	defer t.tx.Rollback() //`)}, "TestATransactionIsSettled"),
+	w := `, `	w := `).and("store/sqlite/database.go", `	defer t.tx.Rollback()    //`, `	defer d.writer.end()
+	defer t.tx.Rollback()    //`)}, "TestATransactionIsSettled"),
 		onSQLite(mutant{name: "copies: what was rolled back", takes: "what is kept of a commit was committed",
-			edits: one("store/sqlite/group.go", `if err = run(ctx, tx); err == nil && watched`, `if err = run(ctx, tx); watched`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
+			edits: one(sharedBatch, `if err == nil && p.err == nil && p.commit`, `if err == nil && p.commit`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
 		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
 			`func (own) owner(*encoder) any                           { return 1 }`, "TestAnInstanceIsTranslatedOnce|TestBoth"),
 		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add(at, one.bytes)`, `b.add(at, 0)`, "TestAnInstanceIsTranslatedOnce"),

@@ -1,0 +1,41 @@
+package main
+
+const sharedBatch = "store/sqlite/batch.go"
+
+// sharing are the guards of commits that share a transaction on SQLite: of what they
+// are told once, and of what one that fails leaves behind.
+func sharing() []mutant {
+	held := func(name, takes, file, old, changed, run string) mutant {
+		return onSQLite(mutant{name: "held: " + name, takes: takes, edits: one(file, old, changed)}, run)
+	}
+	shared := func(name, takes, file, old, changed, run string) mutant {
+		return onSQLite(mutant{name: "shared transaction: " + name, takes: takes, edits: one(file, old, changed)}, run)
+	}
+	const revocation = "TestARevocationCounts"
+	return []mutant{
+		held("after a change of an actor", "what was told of an actor counts no more when one was changed", sharedCommit, `		held.Forget()
+		held = nil
+`, ``, revocation),
+		held("actor's version", "what was told of an actor counts for that version of him", "internal/sqlstore/held.go", `held.Version == k.Version && `, ``, revocation),
+		held("actor's digest", "what was told of an actor counts for that content of him", "internal/sqlstore/held.go", `bytes.Equal(held.Digest, k.Digest)`, `len(held.Digest) == len(k.Digest) && !bytes.Equal(k.Digest, nil)`, revocation),
+		held("what time can end", "rules that are accepted for a while are asked for each time", sharedCommit, `if active == 1 {`, `if found {`, "TestOnlyWhatTime"),
+		held("after a write", "what isn't a commit may have changed anything", sharedBatch, `		b.held.Forget()
+`, ``, "TestAWriteForgets"),
+		held("own rules", "rules are asked for by their own name", "internal/sqlstore/held.go", `return h != nil && h.rules[[2]string{r.Machine, r.ID}]`, `return h != nil && len(h.rules) > 0`, "TestConformance/sqlite_memory/together"),
+		held("own epoch", "the epoch is asked for by its own name", "internal/sqlstore/held.go", ` && h.epoch == epoch }`, ` && h.epoch != "" }`, "TestConformance/sqlite_memory/together"),
+		shared("a failed commit's rows", "what fails after it has written leaves nothing", sharedBatch, `b.touched || n != 0 || err != nil`, `false`, "TestAFailureInTheMidst"),
+		shared("a panic's rows", "what panics after it has written leaves nothing", sharedBatch, `err, b.touched = fmt.Errorf("commit: %v", v), true`, `err, b.touched = fmt.Errorf("commit: %v", v), false`, "TestAPanicInTheMidst"),
+		shared("a refused commit's key", "what is refused late leaves nothing", sharedBatch, `		if _, err := b.connection.Exec(ctx, "ROLLBACK TO one"); err != nil {
+			return err
+		}
+`, ``, "TestAKeyOfARefused|TestConformance/sqlite_memory/together"),
+		shared("run again by itself", "one that fails isn't felt by others", sharedBatch, `if errors.Is(err, errAgain) {`, `if false {`, "TestAFailureInTheMidst"),
+		shared("a connection that broke", "who comes next has a connection without a transaction", "store/sqlite/connection.go", `return true, &interlock.UnknownOutcome`, `return false, &interlock.UnknownOutcome`, "TestAConnectionThatBreaks"),
+		shared("a connection in a transaction", "as before, when what failed couldn't be rolled back", "store/sqlite/connection.go", `return tx.Rollback() != nil, err`, `return tx.Rollback() == nil, err`, "TestAConnectionThatBreaks"),
+		shared("kept though unknown", "what is kept of a commit is known to be committed", sharedBatch, `if err == nil && p.err == nil && p.commit`, `if p.err == nil && p.commit`, "TestAConnectionThatBreaks"),
+		shared("gone before", "who is gone before it begins has written nothing", "store/sqlite/group.go", `	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.done`, `	p.done`, "TestWithdrawn"),
+	}
+}

@@ -1,0 +1,226 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+
+	"modernc.org/sqlite"
+
+	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/sqlstore"
+)
+
+// driverConn is what the driver's connections are to database/sql.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+type preparedStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// connection is one that writes. To database/sql, and so to the application, it
+// is the driver's. Groups of commits run statements on it themselves: what
+// database/sql does around each, for anybody's statements from anywhere, costs
+// as much as a statement. It belongs to whoever has the writer's turn.
+type connection struct {
+	driverConn
+	prepared map[string]preparedStmt // by their text
+	values   []driver.NamedValue     // of the statement that runs, used again
+}
+
+// connector makes connections of the registered driver's.
+type connector struct{ driver.Connector }
+
+func openConnections(dsn string) (*sql.DB, error) {
+	of, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector{of}), nil
+}
+
+// Connect is driver.Connector's.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	made, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, ok := made.(driverConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("a connection of the driver's is a %T", made), made.Close())
+	}
+	return &connection{driverConn: own, prepared: map[string]preparedStmt{}}, nil
+}
+
+// Close ends the statements first, which would keep the file open.
+func (c *connection) Close() error {
+	var errs []error
+	for _, stmt := range c.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	clear(c.prepared)
+	return errors.Join(append(errs, c.driverConn.Close())...)
+}
+
+// transact is InTx on the connection itself. One of which it isn't certain that
+// it is out of the transaction is broken: it mustn't be used again.
+func (c *connection) transact(fn func() error) (broken bool, err error) {
+	tx, err := c.BeginTx(context.Background(), driver.TxOptions{})
+	if err != nil {
+		return true, fmt.Errorf("begin: %w", err)
+	}
+	if err := fn(); err != nil {
+		return tx.Rollback() != nil, err
+	}
+	if err := tx.Commit(); err != nil {
+		return true, &interlock.UnknownOutcome{Err: err}
+	}
+	return false, nil
+}
+
+// statement is prepared, if need be; kept tells whether it stays so.
+func (c *connection) statement(query string) (stmt preparedStmt, kept bool, err error) {
+	if stmt := c.prepared[query]; stmt != nil {
+		return stmt, true, nil
+	}
+	made, err := c.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, false, err
+	}
+	stmt, ok := made.(preparedStmt)
+	if !ok {
+		return nil, false, errors.Join(fmt.Errorf("a statement of the driver's is a %T", made), made.Close())
+	}
+	if len(c.prepared) >= mostStatements {
+		return stmt, false, nil
+	}
+	c.prepared[query] = stmt
+	return stmt, true, nil
+}
+
+// bind makes the driver's values of args; they are good until the next call.
+func (c *connection) bind(args []any) ([]driver.NamedValue, error) {
+	c.values = c.values[:0]
+	for i, a := range args {
+		switch a.(type) {
+		case string, []byte, int64, bool, nil:
+		default:
+			var err error
+			if a, err = driver.DefaultParameterConverter.ConvertValue(a); err != nil {
+				return nil, fmt.Errorf("parameter %d: %w", i+1, err)
+			}
+		}
+		c.values = append(c.values, driver.NamedValue{Ordinal: i + 1, Value: a})
+	}
+	return c.values, nil
+}
+
+// Exec is sqlstore.Conn's, without a context: a statement of a group isn't one
+// caller's to end.
+func (c *connection) Exec(_ context.Context, query string, args ...any) (int64, error) {
+	stmt, kept, err := c.statement(query)
+	if err != nil {
+		return 0, err
+	}
+	if !kept {
+		defer stmt.Close()
+	}
+	values, err := c.bind(args)
+	if err != nil {
+		return 0, err
+	}
+	r, err := stmt.ExecContext(context.Background(), values)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// Query is sqlstore.Conn's; see Exec.
+func (c *connection) Query(_ context.Context, query string, args ...any) (sqlstore.Rows, error) {
+	stmt, kept, err := c.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{}
+	if !kept {
+		r.own = stmt
+	}
+	values, err := c.bind(args)
+	if err == nil {
+		r.rows, err = stmt.QueryContext(context.Background(), values)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.values = make([]driver.Value, len(r.rows.Columns()))
+	return r, nil
+}
+
+// rows are the driver's, for what the statements of a group read.
+type rows struct {
+	rows   driver.Rows
+	values []driver.Value
+	err    error
+	own    driver.Stmt // closed with them
+}
+
+func (r *rows) Next() bool {
+	err := r.rows.Next(r.values)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return err == nil
+}
+
+func (r *rows) Err() error { return r.err }
+
+// Close drops the error: Err has told it, and nothing was written.
+func (r *rows) Close() {
+	if r.rows != nil {
+		_ = r.rows.Close()
+	}
+	if r.own != nil {
+		_ = r.own.Close()
+	}
+}
+
+// Scan knows numbers, texts, and what takes the driver's values itself.
+func (r *rows) Scan(dest ...any) error {
+	if len(dest) != len(r.values) {
+		return fmt.Errorf("%d columns for %d places", len(r.values), len(dest))
+	}
+	for i, v := range r.values {
+		ok := false
+		switch d := dest[i].(type) {
+		case *int64:
+			*d, ok = v.(int64)
+		case *string:
+			*d, ok = v.(string)
+		case sql.Scanner:
+			if err := d.Scan(v); err != nil {
+				return fmt.Errorf("column %d: %w", i+1, err)
+			}
+			ok = true
+		}
+		if !ok {
+			return fmt.Errorf("column %d: a %T for a %T", i+1, v, dest[i])
+		}
+	}
+	return nil
+}
