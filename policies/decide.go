@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/interlock-go/interlock"
@@ -151,6 +152,45 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict
 	return none, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
 }
 
+// here evaluates in the caller's goroutine what ends soon after cancel tells it to.
+func here(ctx context.Context, cancel topdown.Cancel, run evaluation) (interlock.Verdict, error) {
+	v, err := guarded(context.WithoutCancel(ctx), cancel, run)
+	if err != nil && (topdown.IsCancel(err) || ctx.Err() != nil) {
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	if err != nil {
+		return interlock.Verdict{}, err
+	}
+	return v, nil
+}
+
+// cancelled looks whether a context has ended. Its channel would cost a timer.
+type cancelled struct{ ctx context.Context }
+
+func (c cancelled) Cancelled() bool { return c.ctx.Err() != nil }
+func (cancelled) Cancel()           {}
+
+// limit tells one evaluation, which asks at each of its steps, when its time is up.
+// It looks at the clock now and then, at first at once.
+type limit struct {
+	ctx      context.Context
+	deadline time.Time
+	asked    uint
+	over     bool
+}
+
+const stepsPerLook = 8
+
+func (l *limit) Cancelled() bool {
+	if !l.over && l.asked%stepsPerLook == 0 {
+		l.over = !time.Now().Before(l.deadline) || l.ctx.Err() != nil
+	}
+	l.asked++
+	return l.over
+}
+
+func (*limit) Cancel() {}
+
 // topdown is OPA's usual evaluation.
 func (r *Rules) topdown(m *machineRules, q *query, input *ast.Term, now time.Time, trace *tracer) asking {
 	return func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
@@ -172,6 +212,7 @@ func (r *Rules) engine(m *machineRules, q *query, input *ast.Term, now time.Time
 		WithTime(now).
 		WithCancel(cancel).
 		WithStrictBuiltinErrors(true).
+		WithMetrics(metrics.NoOp()).
 		WithIndexing(r.opts.indexing)
 	if r.opts.builtins != nil {
 		t = t.WithBuiltins(r.opts.builtins)

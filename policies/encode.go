@@ -40,7 +40,7 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 			b.truth(in.Transition.Override),
 			b.members("transition.metadata", in.Transition.Metadata, 1),
 		),
-		remembered(b, in.Instance.Memo, "instance", func(b *build[V]) V { return b.instance(&in.Instance) }),
+		b.rememberedInstance(in),
 		rest.actor,
 		rest.form,
 		rest.note,
@@ -103,6 +103,10 @@ func (b *build[V]) asked(in *interlock.Input) asked[V] {
 		now:     b.object("now", b.text("now.rfc3339", in.Now.RFC3339), b.int(in.Now.NS)),
 		request: b.object("request", b.text("request.id", in.Request.ID)),
 	}
+}
+
+func (b *build[V]) rememberedInstance(in *interlock.Input) V {
+	return remembered(b, in.Instance.Memo, "instance", func(b *build[V]) V { return b.instance(&in.Instance) })
 }
 
 func (b *build[V]) instance(in *interlock.InputInstance) V {

@@ -16,6 +16,8 @@ type encoder struct {
 	// gate has checked them against their schemas; here it is made sure of, since
 	// null is less than every number.
 	kinds map[string]map[string]string
+
+	read []member // of the input, by the rules
 }
 
 // names are those of one object, with the place of each.
@@ -34,9 +36,9 @@ func newNames(list []string) names {
 	return n
 }
 
-// newEncoder is told which names the rules read of the objects by state and event.
-func newEncoder(m *fsm.Machine, read func(object string, declared []string) []string) *encoder {
-	e := &encoder{shapes: map[string]*shape{}}
+// newEncoder is told what the rules read.
+func newEncoder(m *fsm.Machine, read *reading) *encoder {
+	e := &encoder{shapes: map[string]*shape{}, read: membersRead(read)}
 	var states, events []string
 	for _, s := range m.States() {
 		states = append(states, s.Name)
@@ -44,7 +46,7 @@ func newEncoder(m *fsm.Machine, read func(object string, declared []string) []st
 	for _, ev := range m.Events() {
 		events = append(events, ev.Name)
 	}
-	e.states, e.did, e.last = newNames(read("entered", states)), newNames(read("did", events)), newNames(read("last", events))
+	e.states, e.did, e.last = newNames(read.history("entered", states)), newNames(read.history("did", events)), newNames(read.history("last", events))
 	for name, fields := range map[string]string{
 		"":           "machine event transition instance actor input note now request",
 		"transition": "from to override metadata",

@@ -189,10 +189,8 @@ func walkRules(c *ast.Compiler, e *ast.Expr, visit func(*ast.Rule)) {
 		}
 		seen[r] = true
 		visit(r)
-		for dep := range c.Graph.Dependencies(r) {
-			if next, ok := dep.(*ast.Rule); ok {
-				walk(next)
-			}
+		for next := range restsOn(c, r) {
+			walk(next)
 		}
 	}
 	ast.WalkRefs(e, func(ref ast.Ref) bool {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -19,6 +20,9 @@ type query struct {
 	compiler ast.QueryCompiler
 	text     string
 	program  *compiled.Program // nil: topdown alone
+	light    bool              // nothing that its rules make can be large by far
+
+	yes atomic.Pointer[query] // to all of it, of those that name no target
 }
 
 const answer = ast.Var("answer")
@@ -46,7 +50,7 @@ func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 	if body, err = qc.Compile(body); err != nil {
 		return nil, err
 	}
-	p = &query{body: body, compiler: qc, text: text, program: m.program(text, opts)}
+	p = &query{body: body, compiler: qc, text: text, program: m.program(text, opts), light: m.light(q)}
 	if len(m.queries) < maxQueries {
 		m.queries[key] = p
 	}
@@ -54,7 +58,19 @@ func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 }
 
 // confirmation returns the prepared query that holds if all that v says yes to holds.
-func (m *machineRules) confirmation(q *interlock.Query, v *interlock.Verdict) (*query, error) {
+func (m *machineRules) confirmation(p *query, q *interlock.Query, v *interlock.Verdict) (*query, error) {
+	whole := v.Target == "" && len(v.Granted) == len(q.Grants)
+	if yes := p.yes.Load(); whole && yes != nil {
+		return yes, nil
+	}
+	yes, err := m.confirmationOf(q, v)
+	if whole && err == nil {
+		p.yes.Store(yes)
+	}
+	return yes, err
+}
+
+func (m *machineRules) confirmationOf(q *interlock.Query, v *interlock.Verdict) (*query, error) {
 	asked := interlock.Query{Checks: v.Passed, Grants: v.Granted, Deny: m.deny && q.Deny, Target: m.target && q.Target}
 	key := queryKey(&asked) + "\x02" + v.Target
 	m.mu.RLock()

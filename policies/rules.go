@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"iter"
 	"slices"
 	"sync"
 
@@ -91,7 +92,7 @@ func newMachineRules(c *compilation) *machineRules {
 	for _, s := range c.m.States() {
 		m.states[s.Name] = true
 	}
-	m.encoder = newEncoder(c.m, historyRead(c.compiler))
+	m.encoder = newEncoder(c.m, inputRead(c.compiler))
 	for name, g := range c.named {
 		switch name {
 		case "deny":
@@ -128,6 +129,19 @@ func paramsFor(g *ruleGroup, check string) bool {
 
 type reads struct{ form, note bool }
 
+// restsOn are the rules that a rule refers to, its else branches included.
+func restsOn(c *ast.Compiler, r *ast.Rule) iter.Seq[*ast.Rule] {
+	return func(yield func(*ast.Rule) bool) {
+		for branch := r; branch != nil; branch = branch.Else {
+			for dep := range c.Graph.Dependencies(branch) {
+				if next, ok := dep.(*ast.Rule); ok && !yield(next) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // readsOf walks the rule and all that it depends on.
 func readsOf(c *ast.Compiler, slug, name string) reads {
 	var out reads
@@ -139,79 +153,14 @@ func readsOf(c *ast.Compiler, slug, name string) reads {
 		}
 		seen[r] = true
 		out = out.or(readsIn(r))
-		for dep := range c.Graph.Dependencies(r) {
-			if next, ok := dep.(*ast.Rule); ok {
-				visit(next)
-			}
+		for next := range restsOn(c, r) {
+			visit(next)
 		}
 	}
 	for _, r := range c.GetRulesWithPrefix(packageRef(slug).Append(ast.StringTerm(name))) {
 		visit(r)
 	}
 	return out
-}
-
-// manyNames is from how many states or events on instances tell a rule only of
-// those that some rule names.
-const manyNames = 32
-
-// historyRead tells which keys of input.instance.entered, did and last the rules
-// can come to read. All of them, where one is read whole or by a computed key.
-func historyRead(c *ast.Compiler) func(object string, declared []string) []string {
-	named, whole := map[string]map[string]bool{}, map[string]bool{}
-	all := func() { whole["entered"], whole["did"], whole["last"] = true, true, true }
-	for _, m := range c.Modules {
-		ast.WalkTerms(m, func(t *ast.Term) bool {
-			switch v := t.Value.(type) {
-			case ast.Var:
-				if v.Equal(ast.InputRootDocument.Value) {
-					all() // input by itself
-				}
-			case ast.Ref:
-				if !v[0].Equal(ast.InputRootDocument) {
-					return false
-				}
-				switch path := fixedPath(v[1:]); {
-				case len(path) == 0 || path[0] == "instance" && len(path) == 1:
-					all()
-				case path[0] != "instance":
-				case len(path) == 2:
-					whole[path[1]] = true
-				default:
-					if named[path[1]] == nil {
-						named[path[1]] = map[string]bool{}
-					}
-					named[path[1]][path[2]] = true
-				}
-				for _, rest := range v[1:] { // a reference inside a computed key
-					if _, ok := rest.Value.(ast.Ref); ok {
-						return false
-					}
-				}
-				return true // the head is no input by itself
-			}
-			return false
-		})
-	}
-	return func(object string, declared []string) []string {
-		if whole[object] || len(declared) <= manyNames {
-			return declared
-		}
-		return slices.DeleteFunc(slices.Clone(declared), func(name string) bool { return !named[object][name] })
-	}
-}
-
-// fixedPath is the part of a reference before its first computed key.
-func fixedPath(ref ast.Ref) []string {
-	var path []string
-	for _, t := range ref {
-		s, ok := t.Value.(ast.String)
-		if !ok {
-			break
-		}
-		path = append(path, string(s))
-	}
-	return path
 }
 
 func (r reads) or(o reads) reads { return reads{r.form || o.form, r.note || o.note} }

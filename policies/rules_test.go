@@ -29,7 +29,7 @@ func TestReads(t *testing.T) {
 		"form": {true, false}, "note": {false, true},
 		"through_helper": {true, false}, "through_rule": {false, true}, "imported": {true, false},
 		"whole": {true, true}, "alias": {true, true}, "computed": {true, true}, "got": {true, true},
-		"inside": {false, true}, "comprehension": {true, false}, "library": {false, true},
+		"inside": {false, true}, "comprehension": {true, false}, "library": {false, true}, "otherwise": {false, true},
 		"deny": {false, true}, "target": {true, false},
 	} {
 		form, note := rules.Reads("loan", name)
@@ -79,6 +79,12 @@ inside if input.instance.last[input.note].count == 3
 comprehension if count([1 | some x in input.input; x == 1]) > 0
 
 library if data.interlock.lib.mine.noted
+
+otherwise := true if {
+	input.instance.state == "created"
+} else := true if {
+	through_rule
+}
 
 fixed if input.instance.state == "created"
 

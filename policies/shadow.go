@@ -3,16 +3,12 @@ package policies
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
-	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/policies/compiled"
 )
 
@@ -94,125 +90,6 @@ func onlyTopdown(c *ast.Compiler) bool {
 	return only
 }
 
-// answer asks topdown alone, the compiled rules alone, or both: a draft needs the
-// compiled rules only, and so does a no; a yes needs topdown's as well.
-func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interlock.Query) (interlock.Verdict, error) {
-	now := time.Unix(0, q.Input.Now.NS).UTC()
-	twice := p.program != nil && !q.Trace
-	var quick interlock.Verdict
-	settled := false
-	if twice && rand.Int64N(r.opts.shadow) != 0 {
-		v, err := r.draft(ctx, m, p, q, now)
-		yes := err == nil && m.isYes(q, &v)
-		if err == nil && (q.Draft || !yes && !q.Target) || err != nil && final(err) {
-			return v, err // of several targets a no may rule out one, and so choose another
-		}
-		quick, settled = v, yes
-	}
-	input, err := encode(m.encoder, terms{}, q.Input)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	if settled {
-		if err := r.confirm(ctx, m, q, &quick, input, now); err == nil || final(err) {
-			return quick, err
-		}
-	}
-	var trace *tracer
-	if q.Trace {
-		trace = newTracer()
-	}
-	ask := r.topdown(m, p, input, now, trace)
-	if twice {
-		other, err := r.quick(m, p, q.Input, now)
-		if err != nil {
-			return interlock.Verdict{}, err
-		}
-		ask = r.both(m, p, other, ask)
-	}
-	v, err := r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
-		value, err := ask(ctx, cancel)
-		if err != nil {
-			return interlock.Verdict{}, err
-		}
-		return m.verdict(q, value)
-	})
-	if err == nil {
-		v.Trace = trace.lines()
-	}
-	return v, err
-}
-
-// final tells whether asking again is of no use.
-func final(err error) bool { return errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) }
-
-// isYes tells whether all that was asked for holds. A target that isn't a state of
-// the machine is nobody's.
-func (m *machineRules) isYes(q *interlock.Query, v *interlock.Verdict) bool {
-	return len(v.Passed) == len(q.Checks) && (len(v.Granted) > 0 || len(q.Grants) == 0) && len(v.Deny) == 0 &&
-		(v.Target == "" || m.states[v.Target])
-}
-
-var errUnconfirmed = errors.New("the yes isn't confirmed")
-
-// confirm asks topdown whether it says yes to all that the compiled rules say yes
-// to, and no more than that: a no needs nobody's consent. An error is that it
-// doesn't, and both are to be asked for everything.
-func (r *Rules) confirm(ctx context.Context, m *machineRules, q *interlock.Query, v *interlock.Verdict, input *ast.Term, now time.Time) error {
-	yes, err := m.confirmation(q, v)
-	if err != nil {
-		return err
-	}
-	_, err = r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
-		answers := 0
-		err := r.engine(m, yes, input, now, cancel, nil).Iter(ctx, func(topdown.QueryResult) error {
-			answers++
-			return nil
-		})
-		if err == nil && answers != 1 {
-			err = errUnconfirmed
-		}
-		return interlock.Verdict{}, err
-	})
-	return err
-}
-
-// draft asks the compiled rules alone. Those that end soon after they are told to
-// need nobody to wait for them in a goroutine of their own.
-func (r *Rules) draft(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time) (interlock.Verdict, error) {
-	quick, err := r.quick(m, p, q.Input, now)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	run := func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
-		defer quick.machine.Release()
-		value, err := quick.ask(ctx, cancel)
-		if err != nil {
-			return interlock.Verdict{}, err
-		}
-		return m.verdict(q, value) // read before the machine is given back
-	}
-	if !q.Draft || !p.program.Prompt() { // what isn't a draft may hold up a transaction
-		return r.evaluate(ctx, run)
-	}
-	timeout, err := r.begin(ctx)
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	quick.deadline = time.Now().Add(timeout)
-	v, err := guarded(context.WithoutCancel(ctx), cancelled{ctx}, run)
-	if err != nil && (topdown.IsCancel(err) || ctx.Err() != nil) {
-		err = fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	return v, err
-}
-
-// cancelled looks whether a context has ended. Its channel would cost a timer.
-type cancelled struct{ ctx context.Context }
-
-func (c cancelled) Cancelled() bool { return c.ctx.Err() != nil }
-func (cancelled) Cancel()           {}
-
 // both is topdown's answer, where the compiled rules don't give another.
 func (r *Rules) both(m *machineRules, p *query, quick *quick, slow asking) asking {
 	return func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
@@ -249,38 +126,4 @@ func told(v compiled.Value, err error) string {
 		return err.Error()
 	}
 	return compiled.ToAST(v).String()
-}
-
-// quick is one evaluation of the compiled query. Its machine is its own until it
-// is released, which may be after everybody has given the evaluation up.
-type quick struct {
-	machine  *compiled.Machine
-	input    compiled.Value
-	data     compiled.Value
-	now      time.Time
-	deadline time.Time // zero: ask is told when to end
-}
-
-func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.Time) (*quick, error) {
-	machine := p.program.Machine()
-	input, err := encode(m.encoder, own{machine.Builder()}, in)
-	if err != nil {
-		machine.Release()
-		return nil, err
-	}
-	return &quick{machine: machine, input: input, data: r.data, now: now}, nil
-}
-
-// ask gives a value that is valid until the machine's release.
-func (q *quick) ask(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
-	results, err := q.machine.Eval(ctx, compiled.Query{
-		Input: q.input, Data: q.data, Time: q.now, Cancel: cancel, Deadline: q.deadline, StrictBuiltinErrors: true,
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(results) != 1:
-		return nil, fmt.Errorf("the compiled query has %d answers, not one", len(results))
-	}
-	return compiled.Get(results[0], string(answer)), nil
 }

@@ -10,14 +10,11 @@ func register(all map[string]native) {
 }
 
 func init() {
+	for _, name := range []string{"equal", "neq", "lt", "lte", "gt", "gte"} {
+		holds := conditions[name]
+		natives[name] = func(m *Machine, v []Value) (Value, bool) { return boolOf(holds(m, v[0], v[1])), true }
+	}
 	register(map[string]native{
-		"equal": func(_ *Machine, v []Value) (Value, bool) { return boolOf(equal(v[0], v[1])), true },
-		"neq":   func(_ *Machine, v []Value) (Value, bool) { return boolOf(!equal(v[0], v[1])), true },
-		"lt":    func(_ *Machine, v []Value) (Value, bool) { return boolOf(compare(v[0], v[1]) < 0), true },
-		"lte":   func(_ *Machine, v []Value) (Value, bool) { return boolOf(compare(v[0], v[1]) <= 0), true },
-		"gt":    func(_ *Machine, v []Value) (Value, bool) { return boolOf(compare(v[0], v[1]) > 0), true },
-		"gte":   func(_ *Machine, v []Value) (Value, bool) { return boolOf(compare(v[0], v[1]) >= 0), true },
-
 		"is_null":    isKind(Null),
 		"is_boolean": isKind(Boolean),
 		"is_number":  isKind(Number),
@@ -31,13 +28,20 @@ func init() {
 
 // conditions are the natives of two operands that never fail.
 var conditions = map[string]func(m *Machine, a, b Value) bool{
-	"equal":             func(_ *Machine, a, b Value) bool { return equal(a, b) },
-	"neq":               func(_ *Machine, a, b Value) bool { return !equal(a, b) },
-	"lt":                func(_ *Machine, a, b Value) bool { return compare(a, b) < 0 },
-	"lte":               func(_ *Machine, a, b Value) bool { return compare(a, b) <= 0 },
-	"gt":                func(_ *Machine, a, b Value) bool { return compare(a, b) > 0 },
-	"gte":               func(_ *Machine, a, b Value) bool { return compare(a, b) >= 0 },
+	"equal":             func(m *Machine, a, b Value) bool { m.weigh(a, b); return equal(a, b) },
+	"neq":               func(m *Machine, a, b Value) bool { m.weigh(a, b); return !equal(a, b) },
+	"lt":                func(m *Machine, a, b Value) bool { m.weigh(a, b); return compare(a, b) < 0 },
+	"lte":               func(m *Machine, a, b Value) bool { m.weigh(a, b); return compare(a, b) <= 0 },
+	"gt":                func(m *Machine, a, b Value) bool { m.weigh(a, b); return compare(a, b) > 0 },
+	"gte":               func(m *Machine, a, b Value) bool { m.weigh(a, b); return compare(a, b) >= 0 },
 	"internal.member_2": func(m *Machine, a, b Value) bool { return contains(m, b, a) },
+}
+
+// weigh counts what a comparison may go through.
+func (m *Machine) weigh(a, b Value) {
+	if _, scalar := a.(*text); !scalar && a.Kind() >= Array && b.Kind() == a.Kind() {
+		m.work(int(min(weightOf(a), weightOf(b))))
+	}
 }
 
 func isKind(k Kind) native {

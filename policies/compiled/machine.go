@@ -192,6 +192,10 @@ func (m *Machine) work(n int) {
 	m.steps += int64(n)
 }
 
+// Steps is how many the last Eval took: calls, turns of loops, and what functions and
+// comparisons went through.
+func (m *Machine) Steps() int64 { return m.steps }
+
 func (m *Machine) check() signal {
 	if m.maxSteps > 0 && m.steps > m.maxSteps {
 		return m.fail(cancelled(ErrStepLimit))

@@ -127,3 +127,21 @@ func TestHeavyValuesAreHandedOver(t *testing.T) {
 		m.Release()
 	}
 }
+
+// Steps count what is gone through in one.
+func TestSteps(t *testing.T) {
+	p := programOf(t, `a := [y | some y in input]; b := [y | some y in input]; x := [1 | some _ in input; a == b]`, compiled.Options{})
+	steps := func(n int) int64 {
+		m := p.Machine()
+		defer m.Release()
+		list := make([]any, n)
+		in, err := compiled.FromGo(list)
+		require.NoError(t, err)
+		_, err = m.Eval(context.Background(), compiled.Query{Input: in})
+		require.NoError(t, err)
+		return m.Steps()
+	}
+	require.Less(t, steps(0), int64(10))
+	require.Greater(t, steps(100), int64(100*100))
+	require.Greater(t, steps(200), int64(200*200))
+}

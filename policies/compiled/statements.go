@@ -282,9 +282,13 @@ func (s *scope) equality(stmt ir.Stmt, x, y ir.Operand, want bool) (step, error)
 	if err != nil {
 		return nil, err
 	}
-	return func(_ *Machine, f []Value) signal {
+	return func(m *Machine, f []Value) signal {
 		v, w := a.get(f), b.get(f)
-		if v == nil || w == nil || equal(v, w) != want {
+		if v == nil || w == nil {
+			return leave
+		}
+		m.weigh(v, w)
+		if equal(v, w) != want {
 			return leave
 		}
 		return next

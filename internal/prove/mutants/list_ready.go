@@ -56,13 +56,16 @@ func ready() []mutant {
 			edits: one("input.go", `	in.Memo = d.askers[person]
 `, `	in.Memo = d.askers[q.actor.Person]
 `)}, "TestMenuMemos"),
-		engine("names that rules read", "a rule that reads who was there by a computed name finds all", "policies/rules.go", `whole[path[1]] = true`, `_ = whole`, "TestOnlyWhatRulesRead"),
+		engine("names that rules read", "a rule that reads who was there by a computed name finds all", "policies/inputread.go", `		if r.whole {
+			return true
+		}
+`, ``, "TestOnlyWhatRulesRead"),
 		engine("history left out", "an instance without its history is refused", "policies/encode.go", `	if in == nil {
 		return b.fail(at, "is missing")
 	}
 	b.add(at, keys.size)`, `	b.add(at, keys.size)`, "TestDecideRefuses"),
-		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/shadow.go", `if err == nil && (q.Draft || !yes && !q.Target) ||`, `if err == nil ||`, "TestAYesNeedsBoth"),
-		engine("what topdown says", "topdown's yes is one", "policies/shadow.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
+		engine("both evaluators", "a yes that is no draft needs topdown's as well", "policies/answer.go", `return !q.Draft && m.isYes(q, v)`, `return false && m.isYes(q, v)`, "TestAYesNeedsBoth"),
+		engine("what topdown says", "topdown's yes is one", "policies/answer.go", `if err == nil && answers != 1 {`, `if err == nil && answers > 1 {`, "TestAYesNeedsBoth"),
 		engine("topdown's checks", "topdown is asked for every check", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Grants) {`, "TestAYesNeedsBoth"),
 		engine("topdown's grants", "topdown is asked for every grant", "policies/query.go", `range slices.Concat(asked.Checks, asked.Grants) {`, `range slices.Concat(asked.Checks) {`, "TestAYesNeedsBoth"),
 		engine("topdown's deny", "topdown is asked whether it denies", "policies/query.go", `	if asked.Deny {
@@ -71,9 +74,15 @@ func ready() []mutant {
 		engine("topdown's target", "topdown is asked for the target", "policies/query.go", `	case asked.Target:
 `, `	case asked.Target && v.Target == "-":
 `, "TestAYesNeedsBoth"),
-		engine("a target that is no state", "what an input names is no key of what is kept", "policies/shadow.go", `(v.Target == "" || m.states[v.Target])`, `(v.Target == "" || true)`, "TestAYesNeedsBoth"),
-		engine("a no with a target", "a no that may choose another target needs topdown's as well", "policies/shadow.go", `!yes && !q.Target) ||`, `!yes) ||`, "TestAYesNeedsBoth"),
-		engine("who waits", "what may run on past its deadline isn't waited for", "policies/shadow.go", `if !q.Draft || !p.program.Prompt() {`, `if !q.Draft {`, "TestTheWallOfDrafts"),
-		engine("a draft's deadline", "a draft ends in time", "policies/shadow.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
+		engine("a target that is no state", "what an input names is no key of what is kept", "policies/answer.go", `(v.Target == "" || m.states[v.Target])`, `(v.Target == "" || true)`, "TestAYesNeedsBoth"),
+		engine("a no with a target", "a no that may choose another target needs topdown's as well", "policies/answer.go", `!asked.Draft && asked.Target && !m.isYes(asked, &v) {`, `false {`, "TestAYesNeedsBoth"),
+		engine("who waits", "what may run on past its deadline isn't waited for", "policies/answer.go", `if !p.program.Prompt() {`, `if false {`, "TestTheWallOfDrafts"),
+		engine("a draft's deadline", "a draft ends in time", "policies/answer.go", `quick.deadline = time.Now().Add(timeout)`, `quick.deadline = time.Now().Add(10*time.Second + timeout)`, "TestDraftsEndInTime"),
+		engine("a yes in time", "topdown's yes ends in time, also where nobody waits for it", "policies/answer.go", `&limit{ctx: ctx, deadline: quick.deadline}`, `&limit{ctx: ctx, deadline: quick.deadline.Add(10 * time.Second)}`, "TestAYesEndsInTime"),
+		engine("a long yes", "what took many steps may have to be given up", "policies/answer.go", `p.light && steps <= mostSteps`, `p.light`, "TestWhoWaitsForAYes"),
+		engine("a heavy yes", "what may make large values may have to be given up", "policies/answer.go", `p.light && steps <= mostSteps`, `steps <= mostSteps`, "TestWhoWaitsForAYes"),
+		engine("what doubles", "rules that put values into each other aren't light", "policies/growth.go", `return math.Log2(float64(parts))`, `return 0`, "TestLightRules"),
+		engine("what functions double", "a function's result may be as large as all that it makes", "policies/growth.go", `return g.ofAll(g.compiler.GetRulesExact(ref))`, `return 0`, "TestLightRules"),
+		engine("what else rests on", "an else is read with its rule", "policies/rules.go", `branch != nil; branch = branch.Else {`, `branch == r; branch = branch.Else {`, "TestReads|TestLightRules"),
 	}
 }
