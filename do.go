@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/interlock-go/interlock/internal/lent"
 )
 
 // Do decides the event and commits it in one transaction with the application's
-// own writes: lock, decide, apply, handler (once), commit, and only then the
-// answer. Tx is the type of the store's transaction: pgx.Tx, or *sql.Tx. The
+// own writes: decide; lock, compare with what was decided on, apply, handler (once),
+// commit, and only then the answer. What has changed meanwhile is decided again under
+// the lock. Tx is the type of the store's transaction: pgx.Tx, or *sql.Tx. The
 // handler sees the bound row with its new state, and may write whatever else
 // belongs to the event, but not the state column. Its value is returned after
 // the commit; its error, and a panic, roll back everything and come back as
@@ -28,16 +30,19 @@ func Do[Tx any](ctx context.Context, g *Gate, actor Actor, req Request, handler 
 }
 
 func (g *Gate) do(ctx context.Context, q *question, handler anyHandler) (outcome, error) {
-	// Refused requests never open a writing transaction.
-	if res, err := g.rehearse(ctx, q); err != nil || q.dryRun {
-		if err != nil {
-			if row := g.done(ctx, q); row != nil {
-				return g.replay(ctx, q, row)
-			}
-		}
+	if q.dryRun {
+		res, err := g.run(ctx, q)
 		return outcome{res: res}, err
 	}
-	return g.within(ctx, q, &transaction{handler: handler})
+	// Refused requests never open a writing transaction.
+	said, err := g.rehearse(ctx, q)
+	if err != nil {
+		if row := g.done(ctx, q); row != nil {
+			return g.replay(ctx, q, row)
+		}
+		return outcome{}, err
+	}
+	return g.within(ctx, q, &transaction{handler: handler, said: said})
 }
 
 // CreateWith is Create in one transaction with the application's own writes. The
@@ -104,26 +109,42 @@ func typed[Tx any](handler func(context.Context, Tx, Transition) (any, error)) a
 	}
 }
 
-// rehearse decides as Fire would, without committing.
-func (g *Gate) rehearse(ctx context.Context, q *question) (Result, error) {
-	dry := *q
-	dry.dryRun, dry.rehearsal = true, !q.dryRun
-	res, err := g.run(ctx, &dry)
+// decided is a yes, and the facts that it rests on.
+type decided struct {
+	f *facts
+	r ruling
+}
+
+// rehearse decides as Fire does, without committing.
+func (g *Gate) rehearse(ctx context.Context, q *question) (*decided, error) {
+	dry, said := *q, new(decided)
+	dry.dryRun, dry.rehearsal = true, said
+	_, err := g.run(ctx, &dry)
 	var no *Refusal
-	if errors.As(err, &no) && !q.dryRun && g.done(ctx, q) == nil {
+	if errors.As(err, &no) && g.done(ctx, q) == nil {
 		f, _ := g.facts(ctx, q, g.snap.Load(), false)
 		g.attempt(f, q, no)
 	}
-	return res, err
+	return said, err
+}
+
+// commits tells whether a decision that was made before the transaction may be
+// committed in it as it stands, as Fire's is: the commit repeats all that it rests on.
+func (d *decided) commits(g *Gate) bool {
+	return d != nil && (!d.f.isBound || d.f.adopted()) && time.Since(d.f.read) <= g.cfg.DecisionAge
 }
 
 // within decides and commits under the row's lock: Do, CreateWith, and whoever
 // lost too many races.
 func (g *Gate) within(ctx context.Context, q *question, what *transaction) (outcome, error) {
-	snap := g.snap.Load()
+	snap, said, seen := g.snap.Load(), what.said, what.seen
 	for look := 1; look <= maxLooks; look++ {
-		t := &transaction{g: g, q: q, snap: snap, handler: what.handler, first: what.first, seen: what.seen}
+		t := &transaction{g: g, q: q, snap: snap, handler: what.handler, first: what.first, seen: seen, said: said}
 		err := g.transact(ctx, t)
+		if said != nil && !said.f.cached {
+			seen = said.f
+		}
+		said = nil // once: who lost that race is decided under the lock
 		switch {
 		case err == nil:
 			keep := t.f.bound == nil || len(t.f.bound.Facts) == 0
@@ -155,6 +176,7 @@ type transaction struct {
 	handler anyHandler // nil: none
 	first   bool       // the handler runs before the decision (creation)
 	seen    *facts     // what a decision before rested on, whose commit lost its race
+	said    *decided   // before the transaction; nil: it is decided in it
 
 	f       *facts
 	commit  *Commit
@@ -189,17 +211,11 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 			return err
 		}
 	}
-	if err := t.load(ctx, tx, m); err != nil {
+	r, err := t.decide(ctx, tx, m)
+	if err != nil {
 		return err
 	}
-	if t.refusal = t.g.moved(ctx, t.seen, t.f, t.q); t.refusal != nil {
-		return t.refusal
-	}
-	r := t.g.decide(ctx, t.f, t.q)
-	if t.refusal = r.refusal; t.refusal == nil {
-		t.refusal = t.g.veto(ctx, t.f, t.q, r)
-	}
-	if t.refusal != nil {
+	if t.refusal = t.g.veto(ctx, t.f, t.q, r); t.refusal != nil {
 		return t.refusal
 	}
 	if t.f.isBound && !t.f.adopted() && t.q.op != opCreate {
@@ -232,6 +248,26 @@ func (t *transaction) run(caller, ctx context.Context, tx Tx) error {
 		}
 	}
 	return nil
+}
+
+// decide is on the rows as they are locked, unless the decision that was made before
+// may be committed.
+func (t *transaction) decide(ctx context.Context, tx Tx, m *machine) (ruling, error) {
+	if t.said.commits(t.g) {
+		t.f = t.said.f
+		return t.said.r, nil
+	}
+	if err := t.load(ctx, tx, m); err != nil {
+		return ruling{}, err
+	}
+	if t.refusal = t.g.moved(ctx, t.seen, t.f, t.q); t.refusal != nil {
+		return ruling{}, t.refusal
+	}
+	r := t.g.decide(ctx, t.f, t.q)
+	if t.refusal = r.refusal; t.refusal != nil {
+		return r, t.refusal
+	}
+	return r, nil
 }
 
 func (t *transaction) load(ctx context.Context, tx Tx, m *machine) error {

@@ -59,7 +59,7 @@ func (d *decider) precondition() *Refusal {
 // demanded refuses what would be done without naming the version that it is
 // meant for, where the machine demands that: "*" names none. A dry run does nothing.
 func (d *decider) demanded() *Refusal {
-	if !d.f.m.IfMatch() || d.q.namesVersion() || d.q.dryRun && !d.q.rehearsal || d.q.op != opFire && d.q.op != opFacts {
+	if !d.f.m.IfMatch() || d.q.namesVersion() || d.q.dryRun && d.q.rehearsal == nil || d.q.op != opFire && d.q.op != opFacts {
 		return nil
 	}
 	return &Refusal{Stage: StageInput, Code: "precondition_required",

@@ -126,9 +126,11 @@ func (g *Gate) run(ctx context.Context, q *question) (Result, error) {
 			return g.refuse(ctx, q, f, look, no)
 		}
 		if q.dryRun {
-			if !q.rehearsal {
-				g.observed(ctx, q, f, look, nil)
+			if q.rehearsal != nil {
+				*q.rehearsal = decided{f, r}
+				return Result{}, nil
 			}
+			g.observed(ctx, q, f, look, nil)
 			return g.wouldBe(f, q, r), nil
 		}
 		fresh = true

@@ -296,7 +296,7 @@ func (d *decider) draft(ctx context.Context, c candidate) bool {
 	case d.q.op == opMenu:
 		return true
 	}
-	return d.q.op == opFire && d.q.dryRun && c.event != "" && c.event[0] != '$'
+	return d.q.op == opFire && d.q.dryRun && d.q.rehearsal == nil && c.event != "" && c.event[0] != '$'
 }
 
 func grantedAny(asked []string, v Verdict) bool {

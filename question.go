@@ -46,7 +46,7 @@ type question struct {
 	id        string // request id
 	tid       string // the transition's id, if it comes to one
 	dryRun    bool
-	rehearsal bool // a dry run before the transaction: not observed where it allows
+	rehearsal *decided // a dry run before the transaction puts here what it said: it is no draft, and not observed where it allows
 	trace     bool
 	now       time.Time
 	begun     time.Time      // monotonic

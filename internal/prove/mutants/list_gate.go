@@ -141,7 +141,7 @@ func caching() []mutant {
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
 			edits: one("facts.go", `|| actorKey(a.Tenant, a.ID) != keys[i] {`, `{`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "drafts", takes: "only menus and what dry runs say of events may be answered by the quicker evaluator alone",
-			edits: one("judge.go", `return d.q.op == opFire && d.q.dryRun && c.event`, `return d.q.op == opFire && c.event`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
+			edits: one("judge.go", `return d.q.op == opFire && d.q.dryRun && d.q.rehearsal == nil && c.event`, `return d.q.op == opFire && c.event`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "drafts to go by", takes: "what was asked for strongly is no draft",
 			edits: one("judge.go", `	case IsStrong(ctx):
 		return false
@@ -150,6 +150,15 @@ func caching() []mutant {
 			edits: one("judge.go", `c.event != "" && c.event[0] != '$'`, `c.event != ""`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "retired for now", takes: "a commit whose outcome is unknown isn't told as not made because its revision is retired",
 			edits: one("commit.go", `|| g.staysStale(ctx, c)`, `|| true`)}, "TestUnknownOutcome"),
+		onGate(mutant{name: "Do's old decision", takes: "a decision that waited too long for its transaction is made again in it",
+			edits: one(around, `time.Since(d.f.read) <= g.cfg.DecisionAge`, `time.Since(d.f.read) >= 0`)}, "TestDoOfAnOldDecision"),
+		onGate(mutant{name: "Do's lost decision", takes: "a decision of Do that lost its race is made again under the lock",
+			edits: one(around, `		said = nil // once`, `		_ = 0 // once`)}, "TestDoIsDecidedOn"),
+		onGate(mutant{name: "Do on another state", takes: "a Do that was decided on the store's facts isn't decided again on another state",
+			edits: one(around, `			seen = said.f
+`, ``)}, "TestDoIsDecidedOn"),
+		onGate(mutant{name: "Do adopts", takes: "a Do on a row that was never adopted adopts it first",
+			edits: one(around, `(!d.f.isBound || d.f.adopted())`, `(true || d.f.adopted())`)}, "TestColumnsChangedBeforeDo"),
 		onGate(mutant{name: "shared look", takes: "a look at the store that was shared counts as cached: a no on it is decided once more",
 			edits: one("facts.go", `f.read, f.cached = read, shared`, `f.read, f.cached = read, shared && false`)}, "TestSharedRefusal"),
 		onGate(mutant{name: "looks are of one question", takes: "nobody gets the look that was made for another actor",
