@@ -3,6 +3,7 @@ package interlock_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -122,4 +123,66 @@ func TestMenuMemos(t *testing.T) {
 	require.NotNil(t, memos["bot"])
 	require.NotNil(t, memos["mark"])
 	require.NotSame(t, memos["bot"], memos["mark"])
+}
+
+// A menu asks for what is final and for what is open in one evaluation, but for
+// where an error in either would decide the other, and where somebody goes by it.
+func TestAMenuAsksOnce(t *testing.T) {
+	pol := &rules{readsNote: []string{"noted"}, conditions: map[string]func(*interlock.Input) any{}}
+	pol.conditions["fixed"], pol.conditions["noted"] = func(*interlock.Input) any { return true }, func(*interlock.Input) any { return true }
+	heard := &listening{Policy: pol}
+	g := newGate(t, func(c *interlock.Config) {
+		c.Policy = heard
+		c.Machines = machines(t, `
+machine: m
+initial: a
+create: {requires: [anyone]}
+read: {requires: [anyone]}
+states: {a: {}, b: {}}
+events:
+  go: {from: a, to: b, note: optional, requires: [anyone], checks: [fixed, noted]}
+`)
+	})
+	_, err := g.Create(t.Context(), employee("erin"), interlock.CreateRequest{Machine: "m", ID: "1"})
+	require.NoError(t, err)
+	failed := errors.New("a rule failed")
+	for _, tt := range []struct {
+		name         string
+		fixed, noted any
+		strong       bool
+		asked        int
+		allowed      bool
+		needs        []string
+		reasons      []string
+	}{
+		{"all holds", true, true, false, 1, true, []string{}, nil},
+		{"a note may do it", true, false, false, 1, true, []string{"note"}, nil},
+		{"no note can do it", false, true, false, 1, false, []string{}, []string{"fixed"}},
+		{"what is open is no reason", false, false, false, 1, false, []string{}, []string{"fixed"}},
+		{"an error in what is open", true, failed, false, 3, true, []string{"note"}, nil},
+		{"an error in what is final", failed, true, false, 2, false, []string{}, []string{"policy_failed"}},
+		{"to go by", true, false, true, 2, true, []string{"note"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pol.conditions["fixed"], pol.conditions["noted"] = func(*interlock.Input) any { return tt.fixed }, func(*interlock.Input) any { return tt.noted }
+			heard.taken()
+			ctx := t.Context()
+			if tt.strong {
+				ctx = interlock.Strong(ctx)
+			}
+			menu, err := g.Available(ctx, employee("erin"), interlock.Ref{Machine: "m", ID: "1"})
+			require.NoError(t, err)
+			_, asked := heard.taken()
+			require.Equal(t, tt.asked, asked)
+			require.Len(t, menu.Options, 1)
+			option := menu.Options[0]
+			require.Equal(t, tt.allowed, option.Allowed)
+			require.Equal(t, tt.needs, option.Needs)
+			var codes []string
+			for _, why := range option.To[0].Reasons {
+				codes = append(codes, why.Code)
+			}
+			require.Equal(t, tt.reasons, codes)
+		})
+	}
 }

@@ -107,16 +107,9 @@ func (d *decider) judge(ctx context.Context, c candidate) judgement {
 	final, open := d.split(c, grants, deny)
 	granted := len(grants) == 0
 	for _, person := range d.q.persons() {
-		g, ok := d.ask(ctx, &j, c, person, final, false)
+		g, ok := d.askBoth(ctx, &j, c, person, final, open)
 		if !ok {
 			return j
-		}
-		if !open.empty() {
-			og, ok := d.ask(ctx, &j, c, person, open, true)
-			if !ok {
-				return j
-			}
-			g = g || og
 		}
 		if len(grants) > 0 {
 			// Every person has to be granted.
@@ -210,6 +203,15 @@ type batch struct {
 
 func (b batch) empty() bool { return len(b.checks) == 0 && len(b.grants) == 0 && !b.deny && !b.target }
 
+// and is both parts of what split made of a candidate's.
+func (b batch) and(open batch, c candidate) batch {
+	grants := b.grants
+	if len(open.grants) > 0 {
+		grants = slices.Concat(b.grants, open.grants)
+	}
+	return batch{c.checks, grants, b.deny || open.deny, c.target}
+}
+
 // split parts the conditions that rest on what the caller may still give from
 // the others, so that an error in one half doesn't decide the other.
 func (d *decider) split(c candidate, grants []string, deny bool) (final, open batch) {
@@ -247,25 +249,45 @@ func (d *decider) split(c candidate, grants []string, deny bool) (final, open ba
 	return final, open
 }
 
-// ask evaluates a batch for one person and gathers what it says into j. ok is
-// false when the policy can't tell, and j says so. In an open batch nothing is
-// final: what doesn't hold is a need.
-func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person string, b batch, open bool) (granted, ok bool) {
-	if b.empty() {
-		return false, true
+// askBoth asks for what is final and what is open, of a draft in one evaluation. An
+// error in one mustn't decide the other: then each is asked for by itself. So is what
+// is no draft: a no to what is open would leave unconfirmed what is final.
+func (d *decider) askBoth(ctx context.Context, j *judgement, c candidate, person string, final, open batch) (granted, ok bool) {
+	if !final.empty() && !open.empty() && d.draft(ctx, c) {
+		if v, err := d.evaluate(ctx, c, person, final.and(open, c)); err == nil {
+			granted = d.openVerdict(j, c, open, v, nil)
+			if open.deny {
+				v.Deny = nil
+			}
+			return d.finalVerdict(j, c, person, final, v) || granted, true
+		}
 	}
+	if !final.empty() {
+		v, err := d.evaluate(ctx, c, person, final)
+		if err != nil {
+			j.refusal = unavailable("policy_failed", "the policy could not decide", err)
+			return false, false
+		}
+		granted = d.finalVerdict(j, c, person, final, v)
+	}
+	if !open.empty() {
+		v, err := d.evaluate(ctx, c, person, open)
+		granted = d.openVerdict(j, c, open, v, err) || granted
+	}
+	return granted, true
+}
+
+func (d *decider) evaluate(ctx context.Context, c candidate, person string, b batch) (Verdict, error) {
 	ctx, cancel := withTimeout(ctx, d.g.cfg.PolicyTimeout)
 	defer cancel()
 	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
 		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(ctx, c)})
 	d.trace = append(d.trace, v.Trace...)
-	if open {
-		return d.openVerdict(j, c, b, v, err), true
-	}
-	if err != nil {
-		j.refusal = unavailable("policy_failed", "the policy could not decide", err)
-		return false, false
-	}
+	return v, err
+}
+
+// finalVerdict gathers in j what is said of a batch. What doesn't hold of it won't.
+func (d *decider) finalVerdict(j *judgement, c candidate, person string, b batch, v Verdict) (granted bool) {
 	d.tell(c, person, b, v)
 	for _, name := range b.checks {
 		if !slices.Contains(v.Passed, name) {
@@ -283,7 +305,7 @@ func (d *decider) ask(ctx context.Context, j *judgement, c candidate, person str
 	if b.target {
 		j.meant(v.Target)
 	}
-	return grantedAny(b.grants, v), true
+	return grantedAny(b.grants, v)
 }
 
 // draft tells whether nothing but a menu or a dry run rests on what the policy
@@ -303,7 +325,8 @@ func grantedAny(asked []string, v Verdict) bool {
 	return slices.ContainsFunc(asked, func(g string) bool { return slices.Contains(v.Granted, g) })
 }
 
-// openVerdict marks as needed what doesn't hold of an open batch.
+// openVerdict marks as needed what doesn't hold of an open batch: nothing of it is
+// final.
 func (d *decider) openVerdict(j *judgement, c candidate, b batch, v Verdict, err error) (granted bool) {
 	need := func(condition string) {
 		form, note := d.f.snap.reads(d.f.m.Name(), condition)

@@ -81,14 +81,8 @@ func (r *Rules) quickly(ctx context.Context, m *machineRules, p *query, q *inter
 		quick.machine.Release()
 		return interlock.Verdict{}, err
 	}
-	quick.deadline = time.Now().Add(timeout)
-	steps := int64(0)
-	said, err := here(ctx, cancelled{ctx}, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
-		defer quick.machine.Release()
-		v, err := quick.verdict(ctx, cancel, m, q)
-		steps = quick.machine.Steps()
-		return v, err
-	})
+	quick.deadline, quick.ctx = time.Now().Add(timeout), ctx
+	said, err := quick.here(m, q)
 	if err != nil || !m.unsettled(q, &said) {
 		return said, err
 	}
@@ -103,7 +97,7 @@ func (r *Rules) quickly(ctx context.Context, m *machineRules, p *query, q *inter
 	confirm := func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		return said, r.confirm(ctx, m, yes, input, now, cancel)
 	}
-	if p.light && steps <= mostSteps {
+	if p.light && quick.steps <= mostSteps {
 		return here(ctx, &limit{ctx: ctx, deadline: quick.deadline}, confirm)
 	}
 	return r.evaluate(ctx, confirm)
@@ -171,6 +165,34 @@ type quick struct {
 	data     compiled.Value
 	now      time.Time
 	deadline time.Time // zero: ask is told when to end
+
+	// In the goroutine of a caller, whose context this is:
+	ctx   context.Context
+	steps int64 // that it took
+}
+
+// Cancelled looks whether the context has ended. Its channel would cost a timer.
+func (q *quick) Cancelled() bool { return q.ctx.Err() != nil }
+
+// Cancel is for others: this one is told by its context.
+func (*quick) Cancel() {}
+
+// unending is the context but for its end, for functions that take no longer for it.
+type unending quick
+
+func (*unending) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*unending) Done() <-chan struct{}       { return nil }
+func (*unending) Err() error                  { return nil }
+func (u *unending) Value(key any) any         { return u.ctx.Value(key) }
+
+// here evaluates in the caller's goroutine.
+func (q *quick) here(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
+	defer func() {
+		v, err = inTime(q.ctx, v, panicked(recover(), err))
+		q.steps = q.machine.Steps()
+		q.machine.Release()
+	}()
+	return q.verdict((*unending)(q), q, m, asked)
 }
 
 func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.Time) (*quick, error) {

@@ -42,13 +42,6 @@ func (r *Rules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdi
 }
 
 func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query) (interlock.Verdict, error) {
-	for _, names := range [][]string{q.Checks, q.Grants} {
-		for _, name := range names {
-			if _, ok := m.titles[name]; !ok {
-				return interlock.Verdict{}, fmt.Errorf("there is no rule %q", name)
-			}
-		}
-	}
 	if len(q.Checks)+len(q.Grants) == 0 && !(q.Deny && m.deny) && !(q.Target && m.target) {
 		return interlock.Verdict{}, nil
 	}
@@ -73,11 +66,29 @@ type outcome struct {
 // guarded makes an error of a panic.
 func guarded(ctx context.Context, cancel topdown.Cancel, run evaluation) (v interlock.Verdict, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			v, err = interlock.Verdict{}, fmt.Errorf("the evaluation panicked: %v", p)
+		if err = panicked(recover(), err); err != nil {
+			v = interlock.Verdict{}
 		}
 	}()
 	return run(ctx, cancel)
+}
+
+func panicked(p any, err error) error {
+	if p != nil {
+		return fmt.Errorf("the evaluation panicked: %v", p)
+	}
+	return err
+}
+
+// inTime tells errors of evaluations whose time was up, and gives no verdict with any.
+func inTime(ctx context.Context, v interlock.Verdict, err error) (interlock.Verdict, error) {
+	if err == nil {
+		return v, nil
+	}
+	if topdown.IsCancel(err) || ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return interlock.Verdict{}, err
 }
 
 // Of an evaluation that is shared by its goroutine and the one that waits.
@@ -131,10 +142,7 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict
 	}()
 	select {
 	case out := <-done:
-		if out.err != nil && (topdown.IsCancel(out.err) || ctx.Err() != nil) {
-			return none, fmt.Errorf("%w: %w", ErrTimeout, out.err)
-		}
-		return out.verdict, out.err
+		return inTime(ctx, out.verdict, out.err)
 	case <-ctx.Done():
 	}
 	cancel.Cancel()
@@ -155,20 +163,8 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict
 // here evaluates in the caller's goroutine what ends soon after cancel tells it to.
 func here(ctx context.Context, cancel topdown.Cancel, run evaluation) (interlock.Verdict, error) {
 	v, err := guarded(context.WithoutCancel(ctx), cancel, run)
-	if err != nil && (topdown.IsCancel(err) || ctx.Err() != nil) {
-		err = fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	if err != nil {
-		return interlock.Verdict{}, err
-	}
-	return v, nil
+	return inTime(ctx, v, err)
 }
-
-// cancelled looks whether a context has ended. Its channel would cost a timer.
-type cancelled struct{ ctx context.Context }
-
-func (c cancelled) Cancelled() bool { return c.ctx.Err() != nil }
-func (cancelled) Cancel()           {}
 
 // limit tells one evaluation, which asks at each of its steps, when its time is up.
 // It looks at the clock now and then, at first at once.

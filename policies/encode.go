@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,35 @@ type build[V any] struct {
 	bytes int
 	limit int
 	err   error
+
+	// What is being put together: names and values of objects within each other, one
+	// after the other. Makers copy them.
+	names  []string
+	values []V
+}
+
+const fewParts, mostParts = 32, 1024 // of which a build that is used again holds room
+
+func newBuild[V any](e *encoder, values maker[V], limit int) *build[V] {
+	b, ok := values.builds().Get().(*build[V])
+	if !ok {
+		b = &build[V]{values: make([]V, 0, fewParts), names: make([]string, 0, fewParts)}
+	}
+	b.encoder, b.maker, b.limit = e, values, limit
+	return b
+}
+
+// done gives back what holds nothing any more.
+func (b *build[V]) done() {
+	names, values := b.names[:cap(b.names)], b.values[:cap(b.values)]
+	if len(values) > mostParts || len(names) > mostParts {
+		return
+	}
+	clear(names)
+	clear(values)
+	pool := b.builds()
+	*b = build[V]{names: names[:0], values: values[:0]}
+	pool.Put(b)
 }
 
 func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err error) {
@@ -29,7 +59,7 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 			out, err = none, fmt.Errorf("input: making it panicked: %v", p)
 		}
 	}()
-	b := &build[V]{encoder: e, maker: values, limit: maxInputBytes}
+	b := newBuild(e, values, maxInputBytes)
 	rest := remembered(b, in.Memo, "input", func(b *build[V]) asked[V] { return b.asked(in) })
 	out = b.object("",
 		rest.machine,
@@ -47,8 +77,10 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 		rest.now,
 		rest.request,
 	)
-	if b.err != nil {
-		return none, fmt.Errorf("input: %w", b.err)
+	err = b.err
+	b.done()
+	if err != nil {
+		return none, fmt.Errorf("input: %w", err)
 	}
 	return out, nil
 }
@@ -74,9 +106,10 @@ func remembered[V, P any](b *build[V], memo *interlock.Memo, at string, make fun
 	if kept, ok := memo.Load(owner); ok {
 		one, _ = kept.(made[P])
 	} else {
-		alone := &build[V]{encoder: b.encoder, maker: b.lasting(), limit: b.limit}
+		alone := newBuild(b.encoder, b.lasting(), b.limit)
 		one.part = make(alone)
 		one.bytes, one.err = alone.bytes, alone.err
+		alone.done()
 		memo.Store(owner, one)
 	}
 	if b.err == nil {
@@ -110,13 +143,14 @@ func (b *build[V]) rememberedInstance(in *interlock.Input) V {
 }
 
 func (b *build[V]) instance(in *interlock.InputInstance) V {
-	history := &build[V]{encoder: b.encoder, maker: b.maker, limit: maxHistoryBytes}
+	history := newBuild(b.encoder, b.maker, maxHistoryBytes)
 	entered := history.people("instance.entered", &b.states, in.Entered)
 	did := history.people("instance.did", &b.did, in.Did)
 	actors := history.texts("instance.actors", in.Actors)
 	if b.err == nil {
 		b.err = history.err
 	}
+	history.done()
 	return b.object("instance",
 		b.text("instance.id", in.ID),
 		b.text("instance.tenant", in.Tenant),
@@ -137,8 +171,14 @@ func (b *build[V]) instance(in *interlock.InputInstance) V {
 func (b *build[V]) object(name string, values ...V) V {
 	s := b.shapes[name]
 	b.add("", s.size)
-	return b.shaped(s, values)
+	from := len(b.values)
+	b.values = append(b.values, values...) // those given stay on the stack
+	defer b.drop(from)
+	return b.shaped(s, b.values[from:])
 }
+
+// drop forgets values that have been put together.
+func (b *build[V]) drop(from int) { b.values = b.values[:from] }
 
 // people are those of every declared key, nobody where the instance names none.
 // An instance without the object is refused: a rule that asks who was there must
@@ -228,11 +268,12 @@ func (b *build[V]) sound(at, s string) bool {
 }
 
 func (b *build[V]) texts(at string, list []string) V {
-	values := make([]V, len(list))
-	for i, s := range list {
-		values[i] = b.text(at, s)
+	from := len(b.values)
+	for _, s := range list {
+		b.values = append(b.values, b.text(at, s))
 	}
-	return b.list(values)
+	defer b.drop(from)
+	return b.list(b.values[from:])
 }
 
 func (b *build[V]) int(n int64) V {
@@ -249,20 +290,27 @@ func (b *build[V]) members(at string, in map[string]any, depth int) V {
 	if len(in) == 0 {
 		return b.named(nil, nil)
 	}
-	names, values := make([]string, 0, len(in)), make([]V, 0, len(in))
+	from, first := len(b.values), len(b.names)
 	var kinds map[string]string
 	if depth == 1 {
 		kinds = b.kinds[at]
 	}
-	for k, v := range in {
-		value := b.any(at, v, depth)
+	for k := range in {
+		b.names = append(b.names, k)
+	}
+	names := b.names[first:]
+	slices.Sort(names) // as both evaluators have them
+	for _, k := range names {
+		value := b.any(at, in[k], depth)
 		if want := kinds[k]; want != "" && b.kind(value) != want {
 			b.fail(at, "has a %s as %q, which is declared a %s", b.kind(value), k, want)
 		}
 		b.sound(at, k)
-		names, values = append(names, k), append(values, value)
+		b.values = append(b.values, value)
 	}
-	return b.named(names, values)
+	defer b.drop(from)
+	b.names = b.names[:first]
+	return b.named(names, b.values[from:])
 }
 
 // any takes what decoding JSON gives, and Go's integers.
@@ -293,11 +341,13 @@ func (b *build[V]) any(at string, v any, depth int) V {
 	case []string:
 		return b.texts(at, v)
 	case []any:
-		values := make([]V, len(v))
-		for i, one := range v {
-			values[i] = b.any(at, one, depth+1)
+		from := len(b.values)
+		for _, one := range v {
+			value := b.any(at, one, depth+1)
+			b.values = append(b.values, value)
 		}
-		return b.list(values)
+		defer b.drop(from)
+		return b.list(b.values[from:])
 	case map[string]any:
 		return b.members(at, v, depth+1)
 	}

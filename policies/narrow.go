@@ -78,7 +78,7 @@ func narrow(e *encoder, in *interlock.Input) (out *ast.Term, err error) {
 			out, err = nil, fmt.Errorf("input: making it panicked: %v", p)
 		}
 	}()
-	b := &termBuild{encoder: e, maker: terms{}, limit: maxInputBytes}
+	b := newBuild[*ast.Term](e, terms{}, maxInputBytes)
 	whole, part := make([][2]*ast.Term, 0, len(members)), make([][2]*ast.Term, 0, len(members))
 	for i, m := range e.read {
 		one := [2]*ast.Term{m.name, m.make(b, in)}
@@ -90,8 +90,10 @@ func narrow(e *encoder, in *interlock.Input) (out *ast.Term, err error) {
 			whole, part = append(whole, [2]*ast.Term{m.object, ast.ObjectTerm(part...)}), part[:0]
 		}
 	}
-	if b.err != nil {
-		return nil, fmt.Errorf("input: %w", b.err)
+	err = b.err
+	b.done()
+	if err != nil {
+		return nil, fmt.Errorf("input: %w", err)
 	}
 	return ast.ObjectTerm(whole...), nil
 }

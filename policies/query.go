@@ -2,6 +2,7 @@ package policies
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,7 +28,8 @@ type query struct {
 
 const answer = ast.Var("answer")
 
-// query returns the prepared query for what q asks, made on first use.
+// query returns the prepared query for what q asks, made on first use: that all the
+// rules are there is made sure of then.
 func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 	key := queryKey(q)
 	m.mu.RLock()
@@ -40,6 +42,11 @@ func (m *machineRules) query(q *interlock.Query, opts options) (*query, error) {
 	defer m.mu.Unlock()
 	if p = m.queries[key]; p != nil {
 		return p, nil
+	}
+	for _, name := range slices.Concat(q.Checks, q.Grants) {
+		if _, ok := m.titles[name]; !ok {
+			return nil, fmt.Errorf("there is no rule %q", name)
+		}
 	}
 	text := m.text(q)
 	body, err := ast.ParseBodyWithOpts(text, ast.ParserOptions{RegoVersion: ast.RegoV1})

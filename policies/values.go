@@ -2,14 +2,17 @@ package policies
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/interlock-go/interlock/policies/compiled"
 )
 
-// maker makes the values of one evaluator. What it is given has been checked.
+// maker makes the values of one evaluator. What it is given has been checked; lists
+// of it stay their caller's.
 type maker[V any] interface {
 	null() V
 	truth(bool) V
@@ -23,7 +26,10 @@ type maker[V any] interface {
 
 	lasting() maker[V]    // makes what stays
 	owner(e *encoder) any // of what is remembered in this form
+	builds() *sync.Pool   // of what puts these values together
 }
+
+var termBuilds, ownBuilds sync.Pool
 
 // shape is an object's fixed names, as both evaluators take them.
 type shape struct {
@@ -53,13 +59,16 @@ func (terms) integer(n int64) *ast.Term { return ast.NumberTerm(json.Number(strc
 func (terms) lasting() maker[*ast.Term] { return sortedTerms{} }
 func (terms) owner(e *encoder) any      { return &e.kinds }
 
+func (terms) builds() *sync.Pool { return &termBuilds }
+func (own) builds() *sync.Pool   { return &ownBuilds }
+
 func (terms) digits(n json.Number) *ast.Term { return ast.NumberTerm(n) }
 
 func (terms) list(items []*ast.Term) *ast.Term {
 	if len(items) == 0 {
 		return ast.InternedEmptyArray
 	}
-	return ast.ArrayTerm(items...)
+	return ast.ArrayTerm(slices.Clone(items)...)
 }
 
 func (terms) shaped(s *shape, values []*ast.Term) *ast.Term {
@@ -119,9 +128,5 @@ func (o own) shaped(s *shape, values []compiled.Value) compiled.Value {
 }
 
 func (o own) named(names []string, values []compiled.Value) compiled.Value {
-	fields := make([]compiled.Field, len(names))
-	for i, name := range names {
-		fields[i] = compiled.Field{Name: name, Value: values[i]}
-	}
-	return o.Object(fields...)
+	return o.Named(names, values)
 }

@@ -150,26 +150,28 @@ func denial(v compiled.Value) (interlock.Reason, error) {
 	if v.Kind() != compiled.Object {
 		return r, fmt.Errorf("want an object {code, message, params?}, got %s", v.Kind())
 	}
-	fields, err := object(v)
-	if err != nil {
-		return r, err
-	}
-	for name, v := range fields {
+	for key, v := range compiled.All(v) {
+		name, isText := compiled.Text(key)
 		ok := false
-		switch name {
-		case "code":
-			r.Code, ok = v.(string)
+		switch {
+		case isText && name == "code":
+			r.Code, ok = compiled.Text(v)
 			ok = ok && r.Code != ""
-		case "message":
-			r.Message, ok = v.(string)
+		case isText && name == "message":
+			r.Message, ok = compiled.Text(v)
 			ok = ok && r.Message != ""
-		case "params":
-			r.Params, ok = v.(map[string]any)
+		case isText && name == "params":
+			if ok = v.Kind() == compiled.Object; ok {
+				var err error
+				if r.Params, err = object(v); err != nil {
+					return interlock.Reason{}, err
+				}
+			}
 		default:
-			return r, fmt.Errorf("unknown member %q: a reason has code, message and params", name)
+			return interlock.Reason{}, fmt.Errorf("unknown member %s: a reason has code, message and params", brief(key))
 		}
 		if !ok {
-			return r, fmt.Errorf("%s is wrong: code and message are strings that aren't empty, params an object", name)
+			return interlock.Reason{}, fmt.Errorf("%s is wrong: code and message are strings that aren't empty, params an object", name)
 		}
 	}
 	if r.Code == "" || r.Message == "" {

@@ -87,6 +87,21 @@ func (b *Builder) Object(fields ...Field) Value {
 			o.put(b.arena, b.arena.text(f.Name), f.Value)
 		}
 	}
+	return b.ordered(o)
+}
+
+// Named is Object of names with their values, none of which may be undefined. It
+// keeps neither list.
+func (b *Builder) Named(names []string, values []Value) Value {
+	o := b.arena.object()
+	o.list, o.values = b.arena.list(len(names)), b.arena.list(len(names))
+	for i, name := range names {
+		o.put(b.arena, b.arena.text(name), values[i])
+	}
+	return b.ordered(o)
+}
+
+func (b *Builder) ordered(o *object) Value {
 	if order := o.order(); order != nil {
 		o.list, o.values = b.rearranged(o.list, order), b.rearranged(o.values, order)
 	}

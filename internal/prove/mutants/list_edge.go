@@ -30,10 +30,9 @@ func ruling() []mutant {
 			ds.at(`, `		case !ok && kind == "-":
 			ds.at(`, "TestDiagnostics"),
 		engine("declared types", "a value of another type than declared reaches no rule", "policies/encode.go",
-			`limit: maxInputBytes}
-	rest`, `limit: maxInputBytes}
-	b.encoder = &encoder{states: e.states, did: e.did, last: e.last, shapes: e.shapes}
-	rest`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
+			`newBuild(e, values, maxInputBytes)
+`, `newBuild(&encoder{states: e.states, did: e.did, last: e.last, shapes: e.shapes}, values, maxInputBytes)
+`, "TestFormOfAnotherType|TestVerifierNeverApproves"),
 	}
 }
 

@@ -69,12 +69,12 @@ func deciding() []mutant {
 		why :=`, `	if !who && len(j.c.requires) > 0 {
 		why :=`)}, "TestWithoutRequires|TestFourCheats"),
 		onGate(mutant{name: "policy that fails", takes: "an error of the policy is a refusal",
-			edits: one(judge, `	if err != nil {
-		j.refusal = unavailable("policy_failed", "the policy could not decide", err)
-		return false, false
-	}`, `	if err != nil {
-		return true, true
-	}`)}, "TestPolicyFailure|TestPolicyThatDoesNotEnd"),
+			edits: one(judge, `		if err != nil {
+			j.refusal = unavailable("policy_failed", "the policy could not decide", err)
+			return false, false
+		}`, `		if err != nil {
+			return true, true
+		}`)}, "TestPolicyFailure|TestPolicyThatDoesNotEnd"),
 		onGate(mutant{name: "failed check", takes: "every check has to hold",
 			edits: one(judge, `		if !slices.Contains(v.Passed, name) {
 			j.reasons = withReason`, `		if false {
@@ -146,6 +146,10 @@ func caching() []mutant {
 			edits: one("judge.go", `	case IsStrong(ctx):
 		return false
 	case d.q.op == opMenu:`, `	case d.q.op == opMenu:`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
+		onGate(mutant{name: "a menu to go by", takes: "where somebody goes by a menu, a no to what is open leaves nothing unconfirmed",
+			edits: one("judge.go", `!open.empty() && d.draft(ctx, c) {`, `!open.empty() {`)}, "TestAMenuAsksOnce"),
+		onGate(mutant{name: "errors of what is open", takes: "an error in what the caller may still give decides nothing else",
+			edits: one("judge.go", `final.and(open, c)); err == nil {`, `final.and(open, c)); err == nil || true {`)}, "TestAMenuAsksOnce"),
 		onGate(mutant{name: "drafts of reads", takes: "whether a dry run may show an instance is no draft",
 			edits: one("judge.go", `c.event != "" && c.event[0] != '$'`, `c.event != ""`)}, "TestOnlyMenusAndDryRunsAreDrafts"),
 		onGate(mutant{name: "retired for now", takes: "a commit whose outcome is unknown isn't told as not made because its revision is retired",
