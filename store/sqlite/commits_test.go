@@ -20,7 +20,7 @@ var aDigest, aHead = bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)
 
 // recordOf has everything that a record may have.
 func recordOf(machine, id, actor string, seq int64) interlock.Record {
-	return interlock.Record{Transition: interlock.Transition{ID: fmt.Sprintf("%s-%s-%d", machine, id, seq), Tenant: interlock.DefaultTenant,
+	return interlock.Record{Transition: interlock.Transition{ID: fmt.Sprintf("%09d-%s-%s", seq, machine, id), Tenant: interlock.DefaultTenant,
 		Machine: machine, Instance: id, Seq: seq, Event: "note", From: "open", To: "open", Actor: actor, Person: actor, Note: "as agreed",
 		Input: map[string]any{"text": "some words"}, Time: time.UnixMicro(seq).UTC(), Revision: "r1", Hash: aHead, Prev: aHead},
 		Bytes: bytes.Repeat([]byte{4}, 600), Salt: bytes.Repeat([]byte{5}, 16)}

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"modernc.org/sqlite"
 
@@ -97,7 +100,7 @@ func (c *connection) statement(query string) (stmt preparedStmt, kept bool, err 
 	if stmt := c.prepared[query]; stmt != nil {
 		return stmt, true, nil
 	}
-	made, err := c.PrepareContext(context.Background(), query)
+	made, err := c.PrepareContext(context.Background(), unnamed(query))
 	if err != nil {
 		return nil, false, err
 	}
@@ -110,6 +113,23 @@ func (c *connection) statement(query string) (stmt preparedStmt, kept bool, err 
 	}
 	c.prepared[query] = stmt
 	return stmt, true, nil
+}
+
+var named = regexp.MustCompile(`\$[0-9]+`)
+
+// unnamed has ? for the parameters of a query that has each of them once, in their
+// order: of those that have a name the driver reads it whenever it binds them.
+func unnamed(query string) string {
+	n, inOrder := 0, !strings.Contains(query, "?")
+	bare := named.ReplaceAllStringFunc(query, func(name string) string {
+		n++
+		inOrder = inOrder && name == "$"+strconv.Itoa(n)
+		return "?"
+	})
+	if !inOrder {
+		return query
+	}
+	return bare
 }
 
 // bind makes the driver's values of args; they are good until the next call.

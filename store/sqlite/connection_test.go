@@ -94,6 +94,20 @@ func TestStatementsOnTheConnection(t *testing.T) {
 	}
 }
 
+func TestParametersWithoutNames(t *testing.T) {
+	for query, want := range map[string]string{
+		"SELECT 1":                           "SELECT 1",
+		"VALUES ($1, $2, $3)":                "VALUES (?, ?, ?)",
+		"a = $1 AND b = $1":                  "a = $1 AND b = $1",
+		"a = $2 AND b = $1":                  "a = $2 AND b = $1",
+		"a = $1 AND b = $2 AND c = $01":      "a = $1 AND b = $2 AND c = $01",
+		"a = ? AND b = $1":                   "a = ? AND b = $1",
+		"$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11": "?,?,?,?,?,?,?,?,?,?,?",
+	} {
+		require.Equal(t, want, unnamed(query))
+	}
+}
+
 // anything takes what the driver has, but for what it doesn't like.
 type anything struct{ v any }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/interlock-go/interlock"
@@ -126,7 +127,9 @@ func (g *group) drain() {
 // round writes what is queued in the writer's turn, which the caller took; it gives
 // it back before anybody is answered.
 func (g *group) round() {
-	// The turn first, then the batch: who came while we waited comes along.
+	// The turn first, then the batch: who came while we waited comes along, and so
+	// does who is about to come, such as those whom the round before has answered.
+	runtime.Gosched()
 	batch := g.take()
 	if len(batch) > 0 {
 		g.write(batch)
