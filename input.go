@@ -56,15 +56,27 @@ func (d *decider) attrs() map[string]any {
 	if d.attributes != nil {
 		return d.attributes
 	}
-	d.attributes = map[string]any{}
-	s := d.f.m.AttrsSchema()
-	if s == nil || d.q.actor.Kind == System {
+	d.attributes = noMeta
+	s, rec := d.f.m.AttrsSchema(), d.f.row(d.q.actor.ID)
+	if s == nil || d.q.actor.Kind == System || rec == nil {
 		return d.attributes
 	}
-	rec := d.f.actor(d.q.actor.Tenant, d.q.actor.ID)
-	for _, p := range s.Properties() {
-		if v, ok := rec.Attrs[p]; ok {
-			d.attributes[p] = v
+	declared, properties := 0, s.Properties()
+	for _, p := range properties {
+		if _, ok := rec.Attrs[p]; ok {
+			declared++
+		}
+	}
+	switch declared {
+	case 0:
+	case len(rec.Attrs):
+		d.attributes = rec.Attrs
+	default:
+		d.attributes = make(map[string]any, declared)
+		for _, p := range properties {
+			if v, ok := rec.Attrs[p]; ok {
+				d.attributes[p] = v
+			}
 		}
 	}
 	return d.attributes
@@ -97,10 +109,14 @@ func (d *decider) policyInput(c candidate, person string) *Input {
 	return in
 }
 
-// inputInstance is the same for everything that is asked in one decision.
+// inputInstance is the same for everything that is asked of a row.
 func (d *decider) inputInstance() InputInstance {
 	inst, memo := d.f.inst, d.memo()
 	if d.instance.Memo == memo {
+		return d.instance
+	}
+	if known, ok := memo.Load(inputKey{}); ok {
+		d.instance, _ = known.(InputInstance)
 		return d.instance
 	}
 	in := InputInstance{ID: inst.ID, Tenant: inst.Tenant, State: inst.State, Version: inst.Version, Facts: inst.Facts,
@@ -122,5 +138,9 @@ func (d *decider) inputInstance() InputInstance {
 		in.Last[e] = InputLast{Person: l.Person, At: l.At.UTC().Format(time.RFC3339Nano), Count: l.Count}
 	}
 	d.instance = in
+	memo.Store(inputKey{}, in)
 	return in
 }
+
+// inputKey owns what a memo keeps of an instance for all rules.
+type inputKey struct{}

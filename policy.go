@@ -64,7 +64,8 @@ type Verdict struct {
 
 // Input is all that a policy may read. It is complete: every declared state,
 // event, fact and attribute is there (facts and attributes that are absent are
-// absent, their types are checked when the input is built).
+// absent, their types are checked when the input is built). It is made of rows that
+// are shared: rules change nothing of it.
 type Input struct {
 	Machine    string          `json:"machine"`
 	Event      string          `json:"event"` // declared name, or $read, $create, $facts, $explain
@@ -121,7 +122,7 @@ type Memo struct {
 
 type memoized struct{ owner, value any }
 
-const mostMemoized = 6 // what is made for the rules in force, and for those before
+const mostMemoized = 8 // what is made for the rules in force, and for those before
 
 // Load returns what was stored for the owner.
 func (m *Memo) Load(owner any) (any, bool) {

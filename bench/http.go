@@ -29,7 +29,7 @@ func web(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	decide, err := w.decide(ctx, b)
+	decide, none, err := w.decide(ctx, b)
 	if err != nil {
 		return fmt.Errorf("decide: %w", err)
 	}
@@ -46,7 +46,7 @@ func web(ctx context.Context, b *bench) (err error) {
 	if err := w.alone(ctx, b, fire); err != nil {
 		return fmt.Errorf("fire, alone: %w", err)
 	}
-	return w.halfLoad(ctx, b, decide, fire)
+	return w.halfLoad(ctx, b, decide, fire, none)
 }
 
 // load is a loader with what it could do at most.
@@ -56,64 +56,64 @@ type load struct {
 	most float64 // a second
 }
 
-// decide measures decisions that commit nothing.
-func (w *world) decide(ctx context.Context, b *bench) (load, error) {
-	none, err := w.serve(empty(), nil)
+// decide measures decisions that commit nothing. The visitors are those of a site that does nothing at all.
+func (w *world) decide(ctx context.Context, b *bench) (load, *visitors, error) {
+	idle, err := w.serve(empty(), nil)
 	if err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	gates := make([]*interlock.Gate, 2) // without Redis, and with
 	sites := make([]*site, 2)
 	for i := range gates {
 		store, err := w.store(ctx, "SQLite", false)
 		if err != nil {
-			return load{}, err
+			return load{}, nil, err
 		}
 		if gates[i], err = w.gate(ctx, store, i == 1); err != nil {
-			return load{}, err
+			return load{}, nil, err
 		}
 		if sites[i], err = w.serve(app(gates[i], byFire)); err != nil {
-			return load{}, err
+			return load{}, nil, err
 		}
 	}
 	whole, err := w.serve(api(gates[0]))
 	if err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	hand, err := newNaive(ctx, w.redis, "naive-decide:", nil)
 	if err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	if err := hand.populate(ctx, w.actors, w.ids); err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	byHand, err := w.serve(hand.handler(), nil)
 	if err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	dry := w.eventRequests(appRoute+dryRun, "approve")
-	v := visiting(sites[0], dry)
-	w.later(func() error { v.close(); return nil })
+	v, none := visiting(sites[0], dry), visiting(idle, dry)
+	w.later(func() error { v.close(); none.close(); return nil })
 	list := []loader{
 		closedLoop("interlock, middleware", v.op),
 		w.visit("interlock, middleware, Redis", sites[1], dry),
 		w.visit("interlock, server", whole, w.eventRequests(apiRoute+dryRun, "approve")),
 		w.visit("Gin, Redis, OPA by hand", byHand, dry),
-		w.visit("empty Gin POST", none, dry),
+		closedLoop("empty Gin POST", none.op),
 	}
 	b.section(fmt.Sprintf("DECIDE over HTTP, %d clients", b.scale.web))
 	results, err := contend(ctx, b.scale, b.scale.web, list)
 	if err != nil {
-		return load{}, err
+		return load{}, nil, err
 	}
 	b.rates(results)
 	for _, r := range results[:3] {
 		b.more("DECIDE, "+strings.TrimPrefix(r.name, "interlock, "), r, results[4], atLeast(0.85))
 	}
 	if err := w.many(ctx, b, whole); err != nil {
-		return load{}, fmt.Errorf("many: %w", err)
+		return load{}, nil, fmt.Errorf("many: %w", err)
 	}
-	return load{list[0], v.op, spreadOf(results[0].rounds).median}, nil
+	return load{list[0], v.op, spreadOf(results[0].rounds).median}, none, nil
 }
 
 // many measures the menus of 64 instances in one request. A decision is one event of one instance.
@@ -268,24 +268,33 @@ func (w *world) alone(ctx context.Context, b *bench, fire load) error {
 	return nil
 }
 
-// halfLoad asks at half the rate that was reached, whatever the answers.
-func (w *world) halfLoad(ctx context.Context, b *bench, decide, fire load) error {
+// halfLoad asks at half the rate that was reached, whatever the answers; and, in
+// turn, a site that does nothing, at that very rate: what the computer, its clients
+// and Go's scheduler add to a latency is in both.
+func (w *world) halfLoad(ctx context.Context, b *bench, decide, fire load, none *visitors) error {
 	for _, c := range []struct {
 		path  string
 		load  load
 		limit time.Duration
 	}{{"DECIDE at half load, p99", decide, 2 * time.Millisecond}, {"FIRE at half load, p99", fire, 5 * time.Millisecond}} {
-		var p99 result
+		var p99, idle result
 		b.section(fmt.Sprintf("%s: open loop, %.0f a second, SQLite", c.path, c.load.most/2))
 		for range max(1, b.scale.loadRounds/2) {
-			taken, err := openLoop(ctx, b.scale.web, c.load.most/2, 3*b.scale.load, c.load.op)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.path, err)
+			for _, one := range []struct {
+				name string
+				op   func(context.Context, int) error
+				into *result
+			}{{"ours", c.load.op, &p99}, {"empty Gin POST", none.op, &idle}} {
+				taken, err := openLoop(ctx, b.scale.web, c.load.most/2, 3*b.scale.load, one.op)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", c.path, one.name, err)
+				}
+				fmt.Fprintf(b.out, "%s: p50 %s, p99 %s, max %s of %d\n", one.name, quantile(taken, 0.5), quantile(taken, 0.99), quantile(taken, 1), len(taken))
+				one.into.rounds = append(one.into.rounds, float64(percentile(taken, 0.99))/float64(time.Millisecond))
 			}
-			fmt.Fprintf(b.out, "p50 %s, p99 %s, max %s of %d\n", quantile(taken, 0.5), quantile(taken, 0.99), quantile(taken, 1), len(taken))
-			p99.rounds = append(p99.rounds, float64(percentile(taken, 0.99))/float64(time.Millisecond))
 		}
-		b.within(c.path, "ms", p99, float64(c.limit)/float64(time.Millisecond), atMost(1), "")
+		b.within(c.path, "ms", p99, float64(c.limit)/float64(time.Millisecond), atMost(1),
+			fmt.Sprintf("an empty Gin POST at the same rate, in turn: %s ms", short(spreadOf(idle.rounds).median)))
 	}
 	return nil
 }

@@ -173,5 +173,26 @@ func object(b []byte, m map[string]any) ([]byte, error) {
 
 // stamp adds a time: RFC 3339, UTC, always six digits of a second.
 func stamp(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, `"2006-01-02T15:04:05.000000Z"`)
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, `"2006-01-02T15:04:05.000000Z"`)
+	}
+	hour, minute, second := t.Clock()
+	b = append(digits(append(b, '"'), year, 4), '-')
+	b = append(digits(b, int(month), 2), '-')
+	b = append(digits(b, day, 2), 'T')
+	b = append(digits(b, hour, 2), ':')
+	b = append(digits(b, minute, 2), ':')
+	b = append(digits(b, second, 2), '.')
+	return append(digits(b, t.Nanosecond()/1000, 6), 'Z', '"')
+}
+
+// digits adds the last count digits of n.
+func digits(b []byte, n, count int) []byte {
+	b = append(b, "000000"[:count]...)
+	for i := len(b) - 1; n > 0; i, n = i-1, n/10 {
+		b[i] = byte('0' + n%10)
+	}
+	return b
 }

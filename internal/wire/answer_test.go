@@ -115,7 +115,8 @@ func (r source) values() map[string]any {
 }
 
 func (r source) moment() time.Time {
-	return []time.Time{{}, time.UnixMicro(1_700_000_000_123_456), time.Unix(1, 999).UTC(), time.Date(2026, 2, 3, 4, 5, 6, 7_000_000, time.FixedZone("x", -3600))}[r.IntN(4)]
+	return []time.Time{{}, time.UnixMicro(1_700_000_000_123_456), time.Unix(1, 999).UTC(), time.Date(2026, 2, 3, 4, 5, 6, 7_000_000, time.FixedZone("x", -3600)), time.Date(12026, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		time.UnixMicro(r.Int64N(250_000_000_000_000_000) - 62_000_000_000_000_000)}[r.IntN(6)]
 }
 
 func (r source) instance() interlock.Instance {
