@@ -36,12 +36,14 @@ func TestDoIsDecidedOnWhatItCommitsOn(t *testing.T) {
 	}{
 		"nothing has changed": {func(*testing.T, *interlock.Gate) {}, "", "", 0},
 		"another's comment": {func(t *testing.T, g *interlock.Gate) {
+			t.Helper()
 			_, err := g.Fire(t.Context(), employee("evan"), comment("his"))
 			require.NoError(t, err)
 		}, "", "", 1},
-		"another state": {func(t *testing.T, g *interlock.Gate) { fire(t, g, employee("evan"), "17", "submit") }, interlock.StageConflict, "state_changed", 1},
-		"another limit": {func(t *testing.T, g *interlock.Gate) { limit(t, g, "mark", 7) }, "", "", 1},
+		"another state": {func(t *testing.T, g *interlock.Gate) { t.Helper(); fire(t, g, employee("evan"), "17", "submit") }, interlock.StageConflict, "state_changed", 1},
+		"another limit": {func(t *testing.T, g *interlock.Gate) { t.Helper(); limit(t, g, "mark", 7) }, "", "", 1},
 		"no longer active": {func(t *testing.T, g *interlock.Gate) {
+			t.Helper()
 			off := false
 			_, err := g.SetActor(t.Context(), root, "mark", nil, &off)
 			require.NoError(t, err)
