@@ -223,28 +223,32 @@ func (d *decider) split(c candidate, grants []string, deny bool) (final, open ba
 		form, note := d.f.snap.reads(name, condition)
 		return form && c.formOpen || note && c.noteOpen
 	}
-	if !slices.ContainsFunc(c.checks, isOpen) && !slices.ContainsFunc(grants, isOpen) && !(deny && isOpen("deny")) && !(c.target && isOpen("target")) {
-		return batch{c.checks, grants, deny, c.target}, batch{}
-	}
-	for _, ch := range c.checks {
-		if isOpen(ch) {
-			open.checks = append(open.checks, ch)
-		} else {
-			final.checks = append(final.checks, ch)
-		}
-	}
-	for _, gr := range grants {
-		if isOpen(gr) {
-			open.grants = append(open.grants, gr)
-		} else {
-			final.grants = append(final.grants, gr)
-		}
-	}
+	final.checks, open.checks = parted(c.checks, isOpen)
+	final.grants, open.grants = parted(grants, isOpen)
 	if deny {
 		open.deny, final.deny = isOpen("deny"), !isOpen("deny")
 	}
 	if c.target {
 		open.target, final.target = isOpen("target"), !isOpen("target")
+	}
+	return final, open
+}
+
+// parted keeps the order of both parts.
+func parted(names []string, isOpen func(string) bool) (final, open []string) {
+	for i, name := range names {
+		switch {
+		case isOpen(name):
+			if open == nil {
+				final = append(make([]string, 0, len(names)-1), names[:i]...)
+			}
+			open = append(open, name)
+		case open != nil:
+			final = append(final, name)
+		}
+	}
+	if open == nil {
+		return names, nil
 	}
 	return final, open
 }
