@@ -81,8 +81,8 @@ func ready() []mutant {
 		engine("a yes in time", "topdown's yes ends in time, also where nobody waits for it", "policies/answer.go", `&limit{ctx: ctx, deadline: quick.deadline}`, `&limit{ctx: ctx, deadline: quick.deadline.Add(10 * time.Second)}`, "TestAYesEndsInTime"),
 		engine("a long yes", "what took many steps may have to be given up", "policies/answer.go", `p.light && quick.steps <= mostSteps`, `p.light`, "TestWhoWaitsForAYes"),
 		engine("a heavy yes", "what may make large values may have to be given up", "policies/answer.go", `p.light && quick.steps <= mostSteps`, `quick.steps <= mostSteps`, "TestWhoWaitsForAYes"),
-		engine("what doubles", "rules that put values into each other aren't light", "policies/growth.go", `return math.Log2(float64(parts))`, `return 0`, "TestLightRules"),
-		engine("what functions double", "a function's result may be as large as all that it makes", "policies/growth.go", `return g.ofAll(g.compiler.GetRulesExact(ref))`, `return 0`, "TestLightRules"),
+		engine("what doubles", "rules that put values into each other aren't light", "policies/growth.go", `return math.Log2(float64(parts))`, `return 0 * math.Log2(float64(parts))`, "TestLightRules"),
+		engine("what functions double", "a function's result may be as large as all that it makes", "policies/growth.go", `return g.ofAll(g.compiler.GetRulesExact(ref))`, `return 0 * g.ofAll(g.compiler.GetRulesExact(ref))`, "TestLightRules"),
 		engine("what else rests on", "an else is read with its rule", "policies/rules.go", `branch != nil; branch = branch.Else {`, `branch == r; branch = branch.Else {`, "TestReads|TestLightRules"),
 	}
 }
