@@ -120,16 +120,18 @@ func (g *group) more() bool {
 func (g *group) drain() {
 	for g.more() {
 		_ = g.store.writer.wait(context.Background()) // which nothing ends
-		g.round()
+		if g.round() > 1 {
+			// Those who were answered may come again at once: together, not one
+			// by himself before all others.
+			runtime.Gosched()
+		}
 	}
 }
 
 // round writes what is queued in the writer's turn, which the caller took; it gives
-// it back before anybody is answered.
-func (g *group) round() {
-	// The turn first, then the batch: who came while we waited comes along, and so
-	// does who is about to come, such as those whom the round before has answered.
-	runtime.Gosched()
+// it back before anybody is answered, and tells how many there were.
+func (g *group) round() int {
+	// The turn first, then the batch: who came while we waited comes along.
 	batch := g.take()
 	if len(batch) > 0 {
 		g.write(batch)
@@ -138,4 +140,5 @@ func (g *group) round() {
 	for _, p := range batch {
 		close(p.done)
 	}
+	return len(batch)
 }
