@@ -24,7 +24,7 @@ import (
 var (
 	aroundPoints = []string{"facts-read", "decided", "commit-begin", "commit-end", "after-hook", "cache-put", "answer-begin", "answer-end"}
 	tablePoints  = []string{"instance", "history", "texts", "outbox"}
-	doPoints     = []string{"facts-read", "decided", "within-begin", "locked", "apply-begin", "applied", "handler-begin", "handler-end", "before-COMMIT", "within-end", "after-hook", "answer-begin"}
+	doPoints     = []string{"facts-read", "decided", "within-begin", "apply-begin", "applied", "handler-begin", "handler-end", "before-COMMIT", "within-end", "after-hook", "answer-begin"}
 	boundTables  = []string{"instance", "loans", "history", "texts", "outbox", "ledger"}
 )
 
