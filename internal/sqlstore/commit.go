@@ -145,7 +145,9 @@ func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 func (s *Store) ApplyEncoded(ctx context.Context, tx Conn, c *Encoded) error {
 	held := heldBy(tx)
 	if w, ok := tx.(Watcher); ok {
-		w.Applies(c.Commit)
+		if err := w.Applies(c.Commit); err != nil {
+			return err
+		}
 	}
 	if c.writesActors() {
 		held.Forget()
@@ -169,6 +171,9 @@ func (s *Store) ApplyEncoded(ctx context.Context, tx Conn, c *Encoded) error {
 		}
 		if err := s.applyBound(ctx, tx, c.Commit); err != nil {
 			return err
+		}
+		if c.Bound != nil {
+			held.Forget() // a trigger of the application's may have changed anything
 		}
 	}
 	if c.KeepAdmin {

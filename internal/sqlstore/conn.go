@@ -30,9 +30,10 @@ type Tx interface {
 	Handle() any // the driver's own transaction
 }
 
-// Watcher is a Tx that is told of each commit before its rows are written.
+// Watcher is a Tx that is told of each commit before its rows are written, and
+// may refuse it.
 type Watcher interface {
-	Applies(c *interlock.Commit)
+	Applies(c *interlock.Commit) error
 }
 
 // Database is reached for reads by its Conn, and for writes by transactions.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
@@ -25,26 +27,67 @@ type batch struct {
 // errAgain: something failed that has left something behind.
 var errAgain = errors.New("to be run again with savepoints")
 
-// write puts its own error into each, or what failed them all.
-func (g *group) write(list []*pending) {
-	err := g.transact(list, false)
-	if errors.Is(err, errAgain) {
-		for _, p := range list {
+// spoiler is one that has ended the transaction for all. Its error is final, for
+// nothing of it was written; the others are run again without it.
+type spoiler struct{ *pending }
+
+func (spoiler) Error() string { return "the transaction was ended by one of its commits" }
+
+// write puts its own error into each, or what failed them all. They are taken in
+// the transaction: who came while it was waited for comes along, and who has left
+// meanwhile has left in time.
+func (g *group) write(take func() []*pending) (list []*pending) {
+	taken := false
+	rest := func() []*pending {
+		if !taken {
+			list, taken = take(), true
+		}
+		return list
+	}
+	err := g.transact(rest, false)
+	all := rest() // also where nothing began
+	left := slices.Clone(all)
+	for {
+		var by spoiler
+		switch {
+		case errors.As(err, &by):
+			left = slices.DeleteFunc(left, func(p *pending) bool { return p == by.pending })
+		case !errors.Is(err, errAgain):
+			g.settle(left, err)
+			return all
+		}
+		for _, p := range left {
 			p.err = nil
 		}
-		err = g.transact(list, true)
+		err = g.transact(func() []*pending { return left }, true)
 	}
+}
+
+// settle answers those who shared the last transaction. A refusal may rest on what
+// was rolled back with it: then all that is certain is that it wasn't written.
+func (g *group) settle(list []*pending, err error) {
 	for _, p := range list {
-		if p.err == nil {
+		switch {
+		case p.err == nil:
 			p.err = err
+		case err != nil && p.behind && refused(p.err):
+			p.err = interlock.ErrStale
 		}
 	}
 }
 
-func (g *group) transact(list []*pending, each bool) error {
+// refused tells a refusal from a fault.
+func refused(err error) bool {
+	return slices.ContainsFunc([]error{interlock.ErrStale, interlock.ErrExists, interlock.ErrKeyUsed, interlock.ErrLastAdmin, interlock.ErrNoRow},
+		func(no error) bool { return errors.Is(err, no) })
+}
+
+func (g *group) transact(take func() []*pending, each bool) error {
 	w := &changes{copies: g.store.copies}
 	defer g.store.copies.settle(w)
+	var list []*pending
 	err := g.store.writer.transact(func(c *connection) error {
+		list = take()
 		b := &batch{connection: c, changes: w, store: g.store, each: each}
 		return b.run(list)
 	})
@@ -59,19 +102,26 @@ func (g *group) transact(list []*pending, each bool) error {
 // run puts each one's own error into it; what it returns is everybody's.
 func (b *batch) run(list []*pending) error {
 	if len(list) == 1 {
+		list[0].behind = false
 		list[0].err = b.apply(list[0])
 		return list[0].err
 	}
+	wrote := false
 	for _, p := range list {
+		p.behind = wrote
 		var err error
 		if b.each || p.commit != nil && p.commit.MayFailLate() {
 			err = b.behindSavepoint(p)
-		} else if p.err = b.apply(p); p.err != nil && b.touched {
+		} else if p.err = b.apply(p); p.err != nil && (b.touched || !refused(p.err)) {
 			err = errAgain
 		}
-		if err != nil {
+		switch {
+		case b.spoilt && p.err != nil:
+			return spoiler{p}
+		case err != nil:
 			return err
 		}
+		wrote = wrote || p.err == nil
 	}
 	return nil
 }
@@ -83,7 +133,7 @@ func (b *batch) behindSavepoint(p *pending) error {
 	}
 	if p.err = b.apply(p); p.err != nil {
 		if _, err := b.connection.Exec(ctx, "ROLLBACK TO one"); err != nil {
-			return err
+			return spoiler{p}
 		}
 	}
 	_, err := b.connection.Exec(ctx, "RELEASE one")

@@ -236,18 +236,7 @@ func TestAConnectionThatBreaks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "a", "b", "c")
-			spoil := func() {
-				conn, err := w.writer.db.Conn(t.Context())
-				require.NoError(t, err)
-				defer conn.Close()
-				require.NoError(t, conn.Raw(func(c any) error {
-					own := c.(*connection)
-					b.driverConn = own.driverConn
-					own.driverConn = b
-					return nil
-				}))
-			}
-			spoil()
+			w.replace(func(c driverConn) driverConn { b.driverConn = c; return b })
 			conflict := w.step("c")
 			conflict.Instance.PrevHead = aDigest
 			commits := []*interlock.Commit{w.step("a"), conflict}

@@ -73,7 +73,7 @@ func (s *Store) CommitTogether(_ context.Context, commits []*interlock.Commit) [
 func (s *Store) writeTogether(list ...*pending) {
 	_ = s.writer.wait(context.Background())
 	defer s.writer.end()
-	s.commits.write(list)
+	s.commits.write(func() []*pending { return list })
 }
 
 // world is a store with rules r1 of the machine "loan", and an instance for each
@@ -89,8 +89,14 @@ func newWorld(t *testing.T, ids ...string) *world {
 	s, err := Open(filepath.Join(t.TempDir(), "x.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return fill(t, s, ids...)
+}
+
+func fill(t *testing.T, s *Store, ids ...string) *world {
+	t.Helper()
 	w := &world{T: t, Store: s}
 	require.NoError(t, s.Migrate(t.Context()))
+	var err error
 	w.epoch, err = s.Epoch(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, s.Activate(t.Context(), rules("r1"), 0))

@@ -29,12 +29,6 @@ type driverConn interface {
 	driver.Validator
 }
 
-type preparedStmt interface {
-	driver.Stmt
-	driver.StmtExecContext
-	driver.StmtQueryContext
-}
-
 // connection is one that writes. To database/sql, and so to the application, it
 // is the driver's. Groups of commits run statements on it themselves: what
 // database/sql does around each, for anybody's statements from anywhere, costs
@@ -43,6 +37,7 @@ type connection struct {
 	driverConn
 	prepared map[string]preparedStmt // by their text
 	values   []driver.NamedValue     // of the statement that runs, used again
+	spoilt   bool                    // it may still be in something: nobody uses it again
 }
 
 // connector makes connections of the registered driver's.
@@ -57,7 +52,8 @@ func openConnections(dsn string) (*sql.DB, error) {
 }
 
 // Connect is driver.Connector's.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	defer caught(&err) // of a hook of the application's
 	made, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -79,20 +75,20 @@ func (c *connection) Close() error {
 	return errors.Join(append(errs, c.driverConn.Close())...)
 }
 
-// transact is InTx on the connection itself. One of which it isn't certain that
-// it is out of the transaction is broken: it mustn't be used again.
-func (c *connection) transact(fn func() error) (broken bool, err error) {
+// transact is InTx on the connection itself. A panic of fn's is its error.
+func (c *connection) transact(fn func() error) error {
 	tx, err := c.BeginTx(context.Background(), driver.TxOptions{})
 	if err != nil {
-		return true, fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", err)
 	}
-	if err := fn(); err != nil {
-		return tx.Rollback() != nil, err
+	if err := calmly(fn); err != nil {
+		_ = tx.Rollback() // one that fails spoils the connection
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return true, &interlock.UnknownOutcome{Err: err}
+		return &interlock.UnknownOutcome{Err: err}
 	}
-	return false, nil
+	return nil
 }
 
 // statement is prepared, if need be; kept tells whether it stays so.
@@ -104,10 +100,7 @@ func (c *connection) statement(query string) (stmt preparedStmt, kept bool, err 
 	if err != nil {
 		return nil, false, err
 	}
-	stmt, ok := made.(preparedStmt)
-	if !ok {
-		return nil, false, errors.Join(fmt.Errorf("a statement of the driver's is a %T", made), made.Close())
-	}
+	stmt = made.(preparedStmt) // our own
 	if len(c.prepared) >= mostStatements {
 		return stmt, false, nil
 	}
@@ -176,7 +169,7 @@ func (c *connection) Query(_ context.Context, query string, args ...any) (sqlsto
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{}
+	r := &rows{of: c}
 	if !kept {
 		r.own = stmt
 	}
@@ -194,6 +187,7 @@ func (c *connection) Query(_ context.Context, query string, args ...any) (sqlsto
 
 // rows are the driver's, for what the statements of a group read.
 type rows struct {
+	of     *connection
 	rows   driver.Rows
 	values []driver.Value
 	err    error
@@ -201,11 +195,16 @@ type rows struct {
 }
 
 func (r *rows) Next() bool {
-	err := r.rows.Next(r.values)
+	err := r.next()
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return err == nil
+}
+
+func (r *rows) next() (err error) {
+	defer r.of.guard(&err)
+	return r.rows.Next(r.values)
 }
 
 func (r *rows) Err() error { return r.err }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/interlock-go/interlock"
-	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
 // copies are rows of facts in memory, exactly as the file has them. That can be,
@@ -225,6 +224,8 @@ func (c *copies) put(k rowKey, seen uint64, r *row) {
 	}
 	size := r.size(k)
 	if size > largeRow {
+		delete(c.young, k) // a smaller one of before
+		delete(c.old, k)
 		return
 	}
 	if c.bytes+size > c.limit || r.read.Sub(c.turned) > copyAge {
@@ -317,8 +318,16 @@ func rowsOf(c *interlock.Commit, now time.Time) map[rowKey]*row {
 
 // watched is a transaction that tells the copies whose rows it changes.
 type watched struct {
-	sqlstore.Tx
+	*transaction
 	*changes
+}
+
+// Applies is sqlstore.Watcher's.
+func (w watched) Applies(c *interlock.Commit) error {
+	if err := w.goesOn(); err != nil {
+		return err
+	}
+	return w.changes.Applies(c)
 }
 
 // changes are those of a transaction. Its copies are nil where none are kept.
@@ -329,9 +338,9 @@ type changes struct {
 }
 
 // Applies is sqlstore.Watcher's.
-func (w *changes) Applies(c *interlock.Commit) {
+func (w *changes) Applies(c *interlock.Commit) error {
 	if w.copies == nil {
-		return
+		return nil
 	}
 	var keys []rowKey
 	changes := func(a *interlock.ActorChange) {
@@ -349,6 +358,7 @@ func (w *changes) Applies(c *interlock.Commit) {
 	}
 	w.keys = append(w.keys, keys...) // first, so that they are settled whatever happens
 	w.copies.begin(keys)
+	return nil
 }
 
 // size is about how many bytes the row takes, with what rules make of it.

@@ -25,6 +25,8 @@ type pending struct {
 	write  func(sqlstore.Conn) error
 	err    error
 	done   chan struct{}
+
+	behind bool // another one has written before it in its transaction
 }
 
 // mostWaiting is how many writes wait for their turn; a longer queue would only
@@ -49,8 +51,7 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 	return s.commits.do(ctx, &pending{commit: e})
 }
 
-// do writes p in a transaction with others, whose errors it doesn't share. Who
-// finds nobody busy writes himself.
+// do writes p in a transaction with others, whose errors it doesn't share.
 func (g *group) do(ctx context.Context, p *pending) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -62,19 +63,11 @@ func (g *group) do(ctx context.Context, p *pending) error {
 		return interlock.ErrBusy
 	}
 	g.queue = append(g.queue, p)
-	alone := !g.busy
-	g.busy = true
-	g.mu.Unlock()
-	if alone {
-		if g.store.writer.free() {
-			g.round()
-			if g.more() {
-				go g.drain()
-			}
-			return p.err
-		}
+	if !g.busy {
+		g.busy = true
 		go g.drain()
 	}
+	g.mu.Unlock()
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -120,25 +113,15 @@ func (g *group) more() bool {
 func (g *group) drain() {
 	for g.more() {
 		_ = g.store.writer.wait(context.Background()) // which nothing ends
-		if g.round() > 1 {
+		list := g.write(g.take)
+		g.store.writer.end() // before anybody is answered
+		for _, p := range list {
+			close(p.done)
+		}
+		if len(list) > 1 {
 			// Those who were answered may come again at once: together, not one
 			// by himself before all others.
 			runtime.Gosched()
 		}
 	}
-}
-
-// round writes what is queued in the writer's turn, which the caller took; it gives
-// it back before anybody is answered, and tells how many there were.
-func (g *group) round() int {
-	// The turn first, then the batch: who came while we waited comes along.
-	batch := g.take()
-	if len(batch) > 0 {
-		g.write(batch)
-	}
-	g.store.writer.end()
-	for _, p := range batch {
-		close(p.done)
-	}
-	return len(batch)
 }

@@ -279,9 +279,14 @@ func (s *Store) Write(ctx context.Context, fn func(*sql.Tx) error) error {
 	return s.database().InTx(ctx, func(tx sqlstore.Tx) error { return fn(tx.Handle().(*sql.Tx)) })
 }
 
-// Close ends all connections and lets go of the lock file.
+// Close ends all connections and lets go of the lock file, when the transaction
+// that is being written has ended. What waits its turn gets an error.
 func (s *Store) Close() error {
 	var errs []error
+	if s.writer != nil {
+		_ = s.writer.wait(context.Background()) // which nothing ends
+		defer s.writer.end()
+	}
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
 	}

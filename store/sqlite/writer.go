@@ -3,7 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/interlock-go/interlock/internal/sqlstore"
@@ -39,16 +39,6 @@ func (w *writer) wait(ctx context.Context) error {
 	}
 }
 
-// free takes the turn if nobody has it.
-func (w *writer) free() bool {
-	select {
-	case w.turn <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
 func (w *writer) end() { <-w.turn }
 
 // begin has the turn until end.
@@ -73,16 +63,11 @@ func (w *writer) transact(fn func(*connection) error) (err error) {
 	}
 	defer conn.Close()
 	closed := conn.Raw(func(c any) error {
-		own, broken := c.(*connection), false
-		if broken, err = own.transact(func() error { return fn(own) }); broken {
-			return driver.ErrBadConn // the next transaction has another
-		}
+		own := c.(*connection)
+		err = own.transact(func() error { return fn(own) })
 		return nil
 	})
-	if err == nil { // what breaks the connection is told in err
-		err = closed
-	}
-	return err
+	return errors.Join(err, closed)
 }
 
 // prepare takes the connection, which a transaction would hold.
@@ -120,9 +105,28 @@ type transaction struct {
 	tx            *sql.Tx
 	writer        *writer
 	own           map[string]*sql.Stmt // prepared statements, bound to tx
+	handed        bool                 // to the application
 }
 
-func (t *transaction) Handle() any { return t.tx }
+func (t *transaction) Handle() any {
+	t.handed = true
+	return t.tx
+}
+
+// errEnded: what is written from then on would be committed statement by statement.
+var errEnded = errors.New("a statement of the application's has ended the transaction: nothing of it was written")
+
+// goesOn tells whether it is a transaction still. A statement that fails may roll
+// back all of it, and the application may pass over that.
+func (t *transaction) goesOn() error {
+	if !t.handed {
+		return nil
+	}
+	if _, err := t.tx.ExecContext(context.Background(), "BEGIN"); err == nil {
+		return errEnded // this one is rolled back with what the caller does now
+	}
+	return nil
+}
 
 func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 	if stmt := t.own[query]; stmt != nil {

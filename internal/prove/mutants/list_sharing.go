@@ -1,6 +1,9 @@
 package main
 
-const sharedBatch = "store/sqlite/batch.go"
+const (
+	sharedBatch = "store/sqlite/batch.go"
+	sharedGuard = "store/sqlite/guard.go"
+)
 
 // sharing are the guards of commits that share a transaction on SQLite: of what they
 // are told once, and of what one that fails leaves behind.
@@ -26,12 +29,31 @@ func sharing() []mutant {
 		shared("a failed commit's rows", "what fails after it has written leaves nothing", sharedBatch, `b.touched || n != 0 || err != nil`, `false`, "TestAFailureInTheMidst"),
 		shared("a panic's rows", "what panics after it has written leaves nothing", sharedBatch, `err, b.touched = fmt.Errorf("commit: %v", v), true`, `err, b.touched = fmt.Errorf("commit: %v", v), false`, "TestAPanicInTheMidst"),
 		shared("a refused commit's key", "what is refused late leaves nothing", sharedBatch, `		if _, err := b.connection.Exec(ctx, "ROLLBACK TO one"); err != nil {
-			return err
+			return spoiler{p}
 		}
 `, ``, "TestAKeyOfARefused|TestConformance/sqlite_memory/together"),
-		shared("run again by itself", "one that fails isn't felt by others", sharedBatch, `if errors.Is(err, errAgain) {`, `if false {`, "TestAFailureInTheMidst"),
-		shared("a connection that broke", "who comes next has a connection without a transaction", "store/sqlite/connection.go", `return true, &interlock.UnknownOutcome`, `return false, &interlock.UnknownOutcome`, "TestAConnectionThatBreaks"),
-		shared("a connection in a transaction", "as before, when what failed couldn't be rolled back", "store/sqlite/connection.go", `return tx.Rollback() != nil, err`, `return tx.Rollback() == nil, err`, "TestAConnectionThatBreaks"),
+		shared("run again by itself", "one that fails isn't felt by others", sharedBatch, `		case !errors.Is(err, errAgain):`, `		default:`, "TestAFailureInTheMidst"),
+		shared("a connection that broke", "who comes next has a connection without a transaction", sharedGuard, `t.of.spoilt = t.of.spoilt || err != nil`, ``, "TestAConnectionThatBreaks|TestADriverThatPanics"),
+		shared("a spoilt connection", "a connection that panicked is used no more", sharedGuard, `return !c.spoilt && c.driverConn.IsValid()`, `return c.driverConn.IsValid()`, "TestAPanicInside"),
+		shared("a busy file", "a connection is kept where it is the file that is busy", sharedGuard, `e.Code()&0xff != sqlite3.SQLITE_BUSY)`, `e.Code()&0xff != sqlite3.SQLITE_FULL)`, "TestLeavingWhile"),
+		shared("a panic in the driver", "a panic inside the database is an error", sharedGuard, `	defer s.of.guard(&err)
+	return s.preparedStmt.ExecContext`, `	return s.preparedStmt.ExecContext`, "TestAPanicInside"),
+		shared("run again without it", "what ended the transaction is felt by nobody else", sharedBatch, `		case b.spoilt && p.err != nil:
+			return spoiler{p}
+`, ``, "TestAPanicInside"),
+		shared("ended by a statement", "a commit that rolls back all of the transaction is felt by nobody else", sharedBatch, `			return spoiler{p}
+		}
+	}
+	_, err`, `			return err
+		}
+	}
+	_, err`, "TestWhatEnds"),
+		shared("what isn't a refusal", "after a fault nobody goes on in the same transaction", sharedBatch, `(b.touched || !refused(p.err))`, `(b.touched && true)`, "TestReadingThatEnds"),
+		shared("refused on nothing", "a refusal that rests on what was rolled back isn't told", sharedBatch, `err != nil && p.behind && refused(p.err)`, `err != nil && p.behind && refused(p.err) && false`, "TestARefusalOnWhat"),
+		shared("the application's end", "what follows when a statement has ended the transaction isn't committed by itself", "store/sqlite/writer.go", `		return errEnded //`, `		return nil //`, "TestAnEndedTransaction"),
+		shared("closed in the midst", "the file is another's only when the transaction has ended", "store/sqlite/sqlite.go", `		_ = s.writer.wait(context.Background()) // which nothing ends
+		defer s.writer.end()
+`, ``, "TestCloseWaits"),
 		shared("kept though unknown", "what is kept of a commit is known to be committed", sharedBatch, `if err == nil && p.err == nil && p.commit`, `if p.err == nil && p.commit`, "TestAConnectionThatBreaks"),
 		shared("gone before", "who is gone before it begins has written nothing", "store/sqlite/group.go", `	if err := ctx.Err(); err != nil {
 		return err

@@ -1,0 +1,118 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// What runs inside the driver may panic: functions and hooks that the application
+// registered, and the driver itself. database/sql would keep its locks, and SQLite
+// its statement, for ever. So a panic becomes an error here, and the connection is
+// spoilt: database/sql asks IsValid before it is given to anybody again.
+
+// guard makes an error of a panic.
+func (c *connection) guard(err *error) {
+	if p := recover(); p != nil {
+		c.spoilt = true
+		*err = fmt.Errorf("the database's driver panicked: %v", p)
+	}
+}
+
+func caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}
+
+// calmly runs fn.
+func calmly(fn func() error) (err error) {
+	defer caught(&err)
+	return fn()
+}
+
+// IsValid is driver.Validator's.
+func (c *connection) IsValid() bool { return !c.spoilt && c.driverConn.IsValid() }
+
+// BeginTx is driver.ConnBeginTx's. Where it is the file that is busy, the
+// connection is none the worse.
+func (c *connection) BeginTx(ctx context.Context, opts driver.TxOptions) (tx driver.Tx, err error) {
+	defer c.guard(&err)
+	tx, err = c.driverConn.BeginTx(ctx, opts)
+	if err != nil {
+		var e *sqlite.Error
+		c.spoilt = c.spoilt || ctx.Err() == nil && (!errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_BUSY)
+		return nil, err
+	}
+	return &guardedTx{tx, c}, nil
+}
+
+// guardedTx spoils the connection unless it is certain that the transaction has ended.
+type guardedTx struct {
+	driver.Tx
+	of *connection
+}
+
+func (t *guardedTx) Commit() error {
+	err := t.end(t.Tx.Commit)
+	if err != nil {
+		_ = t.end(t.Tx.Rollback) // what still runs would keep the file locked
+	}
+	return err
+}
+
+func (t *guardedTx) Rollback() error { return t.end(t.Tx.Rollback) }
+
+func (t *guardedTx) end(how func() error) (err error) {
+	defer func() { t.of.spoilt = t.of.spoilt || err != nil }()
+	defer t.of.guard(&err)
+	return how()
+}
+
+func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Result, err error) {
+	defer c.guard(&err)
+	return c.driverConn.ExecContext(ctx, query, args)
+}
+
+func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
+	defer c.guard(&err)
+	return c.driverConn.QueryContext(ctx, query, args)
+}
+
+func (c *connection) PrepareContext(ctx context.Context, query string) (stmt driver.Stmt, err error) {
+	defer c.guard(&err)
+	if stmt, err = c.driverConn.PrepareContext(ctx, query); err != nil {
+		return nil, err
+	}
+	own, ok := stmt.(preparedStmt)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("a statement of the driver's is a %T", stmt), stmt.Close())
+	}
+	return &guardedStmt{own, c}, nil
+}
+
+// preparedStmt is what the driver's statements are to database/sql.
+type preparedStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type guardedStmt struct {
+	preparedStmt
+	of *connection
+}
+
+func (s *guardedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (r driver.Result, err error) {
+	defer s.of.guard(&err)
+	return s.preparedStmt.ExecContext(ctx, args)
+}
+
+func (s *guardedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (r driver.Rows, err error) {
+	defer s.of.guard(&err)
+	return s.preparedStmt.QueryContext(ctx, args)
+}
