@@ -145,7 +145,7 @@ func (b *batch) apply(p *pending) (err error) {
 	b.touched = false
 	defer func() {
 		if v := recover(); v != nil {
-			err, b.touched = fmt.Errorf("commit: %v", v), true
+			err = fmt.Errorf("commit: %v", v)
 		}
 	}()
 	if p.commit == nil {

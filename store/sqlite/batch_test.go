@@ -277,7 +277,9 @@ func TestWithdrawn(t *testing.T) {
 	var unknown *interlock.UnknownOutcome
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, w.Commit(ended, w.step("a")), context.Canceled)
+	for range 300 {
+		require.ErrorIs(t, w.Commit(ended, w.step("a")), context.Canceled)
+	}
 
 	release, held := make(chan struct{}), make(chan struct{})
 	go func() {

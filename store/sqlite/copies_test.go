@@ -145,7 +145,9 @@ func TestATransactionIsSettledInItsTurn(t *testing.T) {
 	held, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.database().InTx(t.Context(), func(tx sqlstore.Tx) error {
-			tx.(watched).Applies(&interlock.Commit{Instance: &interlock.InstanceChange{Next: interlock.Instance{Tenant: "t", Machine: "m", ID: "a"}}})
+			if err := tx.(watched).Applies(&interlock.Commit{Instance: &interlock.InstanceChange{Next: interlock.Instance{Tenant: "t", Machine: "m", ID: "a"}}}); err != nil {
+				return err
+			}
 			s.copies.mu.RLock() // now it can't be settled
 			close(held)
 			return nil
@@ -154,9 +156,13 @@ func TestATransactionIsSettledInItsTurn(t *testing.T) {
 	<-held
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = s.writer.begin(ctx)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	early, err := s.writer.begin(ctx)
 	s.copies.mu.RUnlock()
+	if err == nil {
+		require.NoError(t, early.tx.Rollback())
+		s.writer.end()
+	}
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, <-done)
 	require.Empty(t, s.copies.writing)
 }

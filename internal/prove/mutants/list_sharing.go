@@ -26,8 +26,9 @@ func sharing() []mutant {
 `, ``, "TestAWriteForgets"),
 		held("own rules", "rules are asked for by their own name", "internal/sqlstore/held.go", `return h != nil && h.rules[[2]string{r.Machine, r.ID}]`, `return h != nil && len(h.rules) > 0`, "TestConformance/sqlite_memory/together"),
 		held("own epoch", "the epoch is asked for by its own name", "internal/sqlstore/held.go", ` && h.epoch == epoch }`, ` && h.epoch != "" }`, "TestConformance/sqlite_memory/together"),
-		shared("a failed commit's rows", "what fails after it has written leaves nothing", sharedBatch, `b.touched || n != 0 || err != nil`, `false`, "TestAFailureInTheMidst"),
-		shared("a panic's rows", "what panics after it has written leaves nothing", sharedBatch, `err, b.touched = fmt.Errorf("commit: %v", v), true`, `err, b.touched = fmt.Errorf("commit: %v", v), false`, "TestAPanicInTheMidst"),
+		shared("a failed commit's rows", "what fails after it has written leaves nothing", sharedBatch, `(b.touched || !refused(p.err))`, `false`, "TestAFailureInTheMidst"),
+		onSQLite(mutant{name: "shared transaction: a late refusal's rows", takes: "what is refused after it has written leaves nothing, whoever thought that it couldn't be",
+			edits: one(sharedBatch, `(b.touched || !refused(p.err))`, `!refused(p.err)`).and("internal/sqlstore/encoded.go", `return e.Idempotency != nil || `, `return `)}, "TestAKeyOfARefused"),
 		shared("a refused commit's key", "what is refused late leaves nothing", sharedBatch, `		if _, err := b.connection.Exec(ctx, "ROLLBACK TO one"); err != nil {
 			return spoiler{p}
 		}
