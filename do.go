@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/interlock-go/interlock/internal/lent"
@@ -52,6 +53,7 @@ func (g *Gate) do(ctx context.Context, q *question, handler anyHandler) (outcome
 // (ON CONFLICT DO NOTHING), or its own error comes first. A dry run runs no
 // handler: of a bound machine it answers drift where the row isn't there yet.
 func CreateWith[Tx any](ctx context.Context, g *Gate, actor Actor, req CreateRequest, handler func(context.Context, Tx, Transition) (any, error)) (Result, any, error) {
+	ctx, _ = lent.Of(ctx)
 	q, no := g.askCreate(actor, req)
 	if no != nil {
 		return Result{}, nil, no
@@ -93,7 +95,7 @@ func (g *Gate) mayCreate(f *facts, q *question) *Refusal {
 		return nil
 	}
 	return &Refusal{Stage: StagePolicy, Code: "denied", Message: "you may not create an instance of " + f.m.Name(), Revision: f.m.revision,
-		Reasons: []Reason{{Code: "role_required", Message: requiresText(requires), Params: map[string]any{"any_of": requires}}}}
+		Reasons: []Reason{{Code: "role_required", Message: requiresText(requires), Params: map[string]any{"any_of": slices.Clone(requires)}}}}
 }
 
 type anyHandler func(context.Context, any, Transition) (any, error)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/interlock-go/interlock/internal/lent"
 )
 
 // Explanation is how a decision comes about now.
@@ -28,6 +30,7 @@ type Step struct {
 // policy's evaluation too (several times slower). It is for those who meet the
 // machine's `explain`, and rests on the store's facts, never on cached ones.
 func (g *Gate) Explain(ctx context.Context, actor Actor, req Request, trace bool) (Explanation, error) {
+	ctx, _ = lent.Of(ctx)
 	q, no := g.ask(opExplain, actor, Ref{req.Machine, req.ID})
 	if no != nil {
 		return Explanation{}, no

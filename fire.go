@@ -42,6 +42,7 @@ func (g *Gate) runOnce(ctx context.Context, q *question) (Result, error) {
 // Create makes an instance in the machine's initial state. A machine that is
 // bound to a table needs its row there before, in that state: see [CreateWith].
 func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Result, error) {
+	ctx, _ = lent.Of(ctx)
 	q, no := g.askCreate(actor, req)
 	if no != nil {
 		return Result{}, no
@@ -51,6 +52,7 @@ func (g *Gate) Create(ctx context.Context, actor Actor, req CreateRequest) (Resu
 
 // EditFacts decides and commits a change of facts.
 func (g *Gate) EditFacts(ctx context.Context, actor Actor, req FactsRequest) (Result, error) {
+	ctx, _ = lent.Of(ctx)
 	q, no := g.askAs(opFacts, actor, Ref{req.Machine, req.ID}, req.RequestID, req.DryRun)
 	if no != nil {
 		return Result{}, no

@@ -145,7 +145,7 @@ func (d *decider) who(requires []string) (held bool, grants []string) {
 func (j *judgement) conclude(d *decider, held bool) {
 	who := held || j.granting(d)
 	if !who {
-		why := []Reason{{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": j.c.requires}}}
+		why := []Reason{{Code: "role_required", Message: requiresText(j.c.requires), Params: map[string]any{"any_of": slices.Clone(j.c.requires)}}}
 		if len(j.ungranted) > 0 && len(j.ungranted) == len(j.c.requires) {
 			why = nil // conditions alone: their titles say it better
 		}
@@ -380,6 +380,6 @@ func (d *decider) tell(c candidate, person string, b batch, v Verdict) {
 		return
 	}
 	d.step(StagePolicy, len(v.Deny) == 0 && len(v.Passed) == len(b.checks), fmt.Sprintf("%s to %s, as %s", c.event, c.to, person), map[string]any{
-		"asked": b.checks, "passed": v.Passed, "failed": v.Failed, "grants_asked": b.grants, "granted": v.Granted, "deny": v.Deny, "target": v.Target,
+		"asked": slices.Clone(b.checks), "passed": v.Passed, "failed": v.Failed, "grants_asked": slices.Clone(b.grants), "granted": v.Granted, "deny": v.Deny, "target": v.Target,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/interlock-go/interlock/fsm"
@@ -55,11 +56,11 @@ func (d *decider) option(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 		Note: event.Note, Override: event.Override, UI: map[string]any{}}
 	for k, v := range event.Meta {
 		if k != "title" {
-			o.UI[k] = v
+			o.UI[k] = copyValue(v) // what it holds is the machine's
 		}
 	}
 	if event.Input != nil {
-		o.InputSchema = event.Input.JSON()
+		o.InputSchema = slices.Clone(event.Input.JSON())
 	}
 	several := len(edges) > 1
 	byPolicy := several && d.f.snap.defines(d.f.m.Name(), "target")

@@ -3,6 +3,7 @@ package interlock_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"sync"
 	"testing"
 
@@ -133,6 +134,73 @@ func TestWhatIsAnsweredIsOnesOwn(t *testing.T) {
 	require.Empty(t, report.Bad)
 }
 
+// What a refusal or a menu tells of a machine isn't the machine's own.
+func TestWhatIsToldOfAMachineIsOnesOwn(t *testing.T) {
+	g := newGate(t, nil)
+	limit(t, g, "mark", 5000)
+	newLoan(t, g, "17")
+	fire(t, g, employee("erin"), "17", "submit", "review")
+	erin, ref := employee("erin"), interlock.Ref{Machine: "loan", ID: "17"}
+	override := interlock.Request{Machine: "loan", ID: "17", Event: "override", To: "verified", Note: "x"}
+	before, err := g.Available(t.Context(), erin, ref)
+	require.NoError(t, err)
+	want, err := json.Marshal(before)
+	require.NoError(t, err)
+	for range 2 {
+		_, err := g.Fire(t.Context(), erin, override)
+		refusal(t, err, interlock.StagePolicy, "denied").Reasons[0].Params["any_of"].([]string)[0] = "employee"
+		e, err := g.Explain(t.Context(), root, override, false)
+		require.NoError(t, err)
+		for _, s := range e.Steps {
+			for _, v := range s.Detail {
+				if list, ok := v.([]string); ok && len(list) > 0 {
+					list[0] = "spoilt"
+				}
+			}
+		}
+		menu, err := g.Available(t.Context(), erin, ref)
+		require.NoError(t, err)
+		got, err := json.Marshal(menu)
+		require.NoError(t, err)
+		require.JSONEq(t, string(want), string(got))
+		for _, o := range menu.Options {
+			if len(o.InputSchema) > 0 {
+				o.InputSchema[0] = 'x'
+			}
+			for k := range o.UI {
+				o.UI[k] = "spoilt"
+			}
+			for _, to := range o.To {
+				for _, r := range to.Reasons {
+					for _, v := range r.Params {
+						if list, ok := v.([]string); ok {
+							list[0] = "employee"
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A policy that writes to what it is given, which it mustn't, at least leaves nothing in another's form.
+func TestAFormIsOfOneQuestion(t *testing.T) {
+	policy := loanRules()
+	policy.deny = func(in *interlock.Input) []interlock.Reason { in.Form["left"] = true; return nil }
+	g := newGate(t, func(c *interlock.Config) { c.Policy = policy })
+	newLoan(t, g, "17")
+	_, err := g.Available(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
+	require.NoError(t, err)
+	seen := false
+	policy.deny = func(in *interlock.Input) []interlock.Reason {
+		_, left := in.Form["left"]
+		seen = seen || left
+		return nil
+	}
+	fire(t, g, employee("erin"), "17", "submit")
+	require.False(t, seen)
+}
+
 // Who asked with a promise not to write passes none of it on: what hooks and
 // handlers ask with the context that they were given is their own.
 func TestWhatIsLentIsLentToOneAlone(t *testing.T) {
@@ -164,9 +232,13 @@ func TestWhatIsLentIsLentToOneAlone(t *testing.T) {
 	newLoan(t, g, "17")
 	hooked = true
 	ctx := lent.To(t.Context())
-	_, err := g.Fire(ctx, erin, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
+	_, err := g.EditFacts(ctx, erin, interlock.FactsRequest{Machine: "loan", ID: "17", Patch: map[string]any{"amount": 7}})
+	require.NoError(t, err)
+	_, err = g.Fire(ctx, erin, interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
 	require.NoError(t, err)
 	_, err = g.Fire(ctx, erin, interlock.Request{Machine: "loan", ID: "17", Event: "review", DryRun: true})
+	require.NoError(t, err)
+	_, err = g.Create(ctx, erin, interlock.CreateRequest{Machine: "loan", ID: "18", Facts: map[string]any{"amount": 1000}})
 	require.NoError(t, err)
 	_, _, err = interlock.Do(ctx, g, erin, interlock.Request{Machine: "loan", ID: "17", Event: "review"},
 		func(ctx context.Context, _ *sql.Tx, _ interlock.Transition) (any, error) {
@@ -174,7 +246,7 @@ func TestWhatIsLentIsLentToOneAlone(t *testing.T) {
 			return nil, nil
 		})
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, asked, 6)
+	require.GreaterOrEqual(t, asked, 10)
 	i, err := g.Get(ctx, erin, ref)
 	require.NoError(t, err)
 	fresh, err := g.Get(interlock.Strong(t.Context()), erin, ref)

@@ -32,7 +32,8 @@ type Rules interface {
 	Reads(machine, condition string) (form, note bool)
 
 	// Decide evaluates. An error, a time-out or a panic inside is an error, and
-	// the gate refuses.
+	// the gate refuses. What q holds is nobody's to change, nor to keep: others
+	// decide on the same rows at the same time.
 	Decide(ctx context.Context, q *Query) (Verdict, error)
 }
 

@@ -72,7 +72,7 @@ func (g *Gate) askAs(op operation, actor Actor, ref Ref, id string, dry bool) (*
 	if no := g.rewound(); no != nil {
 		return nil, no
 	}
-	q := &question{op: op, ref: ref, form: noForm, id: id[:min(len(id), 128)], dryRun: dry, now: g.now(), begun: time.Now()}
+	q := &question{op: op, ref: ref, form: map[string]any{}, id: id[:min(len(id), 128)], dryRun: dry, now: g.now(), begun: time.Now()}
 	if id == "" {
 		q.id = newID(q.now)
 	}
@@ -108,9 +108,6 @@ func (g *Gate) askAs(op operation, actor Actor, ref Ref, id string, dry bool) (*
 	}
 	return q, nil
 }
-
-// noForm is what a question without one has, nobody's to write to.
-var noForm = map[string]any{}
 
 func normalActor(a Actor) (Actor, *Refusal) {
 	if a.ID == "" {
@@ -156,7 +153,7 @@ func (q *question) fill(event, to, note string, form map[string]any) *Refusal {
 	case !isText(note):
 		bad("/note", notText)
 	}
-	normal, err := noForm, error(nil)
+	normal, err := map[string]any{}, error(nil)
 	if len(form) > 0 || given != "/input" { // given facts are kept, and are the instance's own
 		normal, err = normalize(form)
 	}

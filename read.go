@@ -139,6 +139,7 @@ func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*M
 // List returns instances that the actor may read, ordered by id. next is the
 // After of the next page, "" at the end.
 func (g *Gate) List(ctx context.Context, actor Actor, req ListRequest) (page []Instance, next string, err error) {
+	ctx, _ = lent.Of(ctx)
 	q, no := g.ask(opRead, actor, Ref{Machine: req.Machine})
 	if no != nil {
 		return nil, "", no
@@ -255,6 +256,7 @@ func (g *Gate) Counts(ctx context.Context, actor Actor, name string) (map[string
 // is 100). Where the first one's Seq is more than after+1, those between were
 // archived: see [Archive].
 func (g *Gate) History(ctx context.Context, actor Actor, ref Ref, after int64, limit int) ([]Transition, error) {
+	ctx, _ = lent.Of(ctx)
 	q, _, no := g.reader(ctx, actor, ref, opRead)
 	if no != nil {
 		return nil, no

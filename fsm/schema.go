@@ -21,7 +21,7 @@ type Schema struct {
 	plain    *plain // nil: it says more
 }
 
-// JSON is the schema as canonical JSON.
+// JSON is the schema as canonical JSON, nobody's to change.
 func (s *Schema) JSON() json.RawMessage { return s.raw }
 
 // Properties are the names of the declared top-level properties, sorted.

@@ -93,12 +93,11 @@ func readBody(c *gin.Context, buffer []byte) ([]byte, error) {
 func readAll(r io.Reader, body []byte, length, limit int64) ([]byte, error) {
 	body = slices.Grow(body, int(max(length, 511)+1)) // one more finds the end without growing
 	for {
-		if int64(len(body)) > limit {
-			return body, &http.MaxBytesError{Limit: limit}
-		}
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
+		case int64(len(body)) > limit:
+			return body[:limit], &http.MaxBytesError{Limit: limit}
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -36,7 +37,8 @@ type visit struct {
 	settings        *settings
 	group           *Group // nil outside of one
 	actor           interlock.Actor
-	known           bool // who asks
+	known           bool       // who asks
+	tracing         sync.Mutex // a copy of the gin context, on another goroutine, shares the visit
 	trace           string
 }
 
@@ -89,6 +91,8 @@ func traceID(c *gin.Context) string {
 	if v == nil {
 		v = visiting(c, &defaults)
 	}
+	v.tracing.Lock()
+	defer v.tracing.Unlock()
 	if v.trace == "" {
 		v.trace = newTrace(c)
 	}

@@ -204,9 +204,19 @@ func TestLeavingWhileTheFileIsHeld(t *testing.T) {
 	defer cancel()
 	err = w.Commit(ctx, w.step("a"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+	time.Sleep(0)
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, w.Commit(t.Context(), w.step("b")))
 	w.moved(map[string]bool{"a": false, "b": true})
+
+	require.NoError(t, w.Write(t.Context(), func(tx *sql.Tx) error { _, err := tx.Exec("PRAGMA busy_timeout = 0"); return err }))
+	before := w.connection()
+	tx, err = other.Begin()
+	require.NoError(t, err)
+	require.ErrorContains(t, w.Commit(t.Context(), w.step("a")), "locked")
+	require.Same(t, before, w.connection())
+	require.NoError(t, tx.Rollback())
+	w.moved(map[string]bool{"a": false})
 }
 
 // A refusal that rests on what was rolled back with it says only that nothing was written.
@@ -289,6 +299,16 @@ func TestCloseWaitsForTheWriter(t *testing.T) {
 	require.NoError(t, <-wrote)
 	<-closed
 	require.Error(t, s.Commit(t.Context(), w.step("a")))
+}
+
+// connection is the writer's.
+func (w *world) connection() (own *connection) {
+	w.Helper()
+	conn, err := w.writer.db.Conn(w.Context())
+	require.NoError(w, err)
+	defer conn.Close()
+	require.NoError(w, conn.Raw(func(c any) error { own = c.(*connection); return nil }))
+	return own
 }
 
 // replace puts another connection of the driver's under the writer.

@@ -163,6 +163,8 @@ func caching() []mutant {
 `, ``)}, "TestDoIsDecidedOn"),
 		onGate(mutant{name: "Do adopts", takes: "a Do on a row that was never adopted adopts it first",
 			edits: one(around, `(!d.f.isBound || d.f.adopted())`, `(true || d.f.adopted())`)}, "TestColumnsChangedBeforeDo"),
+		onGate(mutant{name: "a machine's own roles", takes: "what a refusal tells of a machine isn't the machine's own",
+			edits: one("judge.go", `"any_of": slices.Clone(j.c.requires)`, `"any_of": append(j.c.requires[:0], j.c.requires...)`)}, "TestWhatIsToldOfAMachine"),
 		onGate(mutant{name: "shared look", takes: "a look at the store that was shared counts as cached: a no on it is decided once more",
 			edits: one("facts.go", `f.read, f.cached = read, shared`, `f.read, f.cached = read, shared && false`)}, "TestSharedRefusal"),
 		onGate(mutant{name: "looks are of one question", takes: "nobody gets the look that was made for another actor",

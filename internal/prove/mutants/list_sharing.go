@@ -56,9 +56,5 @@ func sharing() []mutant {
 		defer s.writer.end()
 `, ``, "TestCloseWaits"),
 		shared("kept though unknown", "what is kept of a commit is known to be committed", sharedBatch, `if err == nil && p.err == nil && p.commit`, `if p.err == nil && p.commit`, "TestAConnectionThatBreaks"),
-		shared("gone before", "who is gone before it begins has written nothing", "store/sqlite/group.go", `	if err := ctx.Err(); err != nil {
-		return err
-	}
-	p.done`, `	p.done`, "TestWithdrawn"),
 	}
 }
