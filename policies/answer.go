@@ -58,16 +58,20 @@ func final(err error) bool { return errors.Is(err, ErrTimeout) || errors.Is(err,
 
 var errUnconfirmed = errors.New("the yes isn't confirmed")
 
-// mostSteps is up to how many steps of the compiled rules topdown's yes needs nobody
-// to wait for it elsewhere: it takes about as many, of a microsecond each.
-const mostSteps = 4096
+// Topdown's yes needs nobody to wait for it elsewhere up to so many steps of the
+// compiled rules, with those that they were spared, and so large an input: it takes
+// about as many, of a microsecond each, and none goes through more than the input.
+const (
+	mostSteps = 4096
+	mostBytes = 16 << 10
+)
 
 // quickly asks the compiled rules, and then topdown for a yes to what is no draft.
 // Any error that isn't final is that both are to be asked for everything.
 //
 // Rules that end soon after they are told to need nobody to wait for them in a
-// goroutine of its own; neither does topdown, where they took few steps and nothing
-// that they make can be so large that a single step of topdown's takes long.
+// goroutine of its own; neither does topdown, where they took few steps and neither
+// the input nor what they make can be so large that a single step of topdown's takes long.
 func (r *Rules) quickly(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time) (interlock.Verdict, error) {
 	if !p.program.Prompt() {
 		return r.elsewhere(ctx, m, p, q, now)
@@ -90,15 +94,15 @@ func (r *Rules) quickly(ctx context.Context, m *machineRules, p *query, q *inter
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
-	input, err := narrow(m.encoder, q.Input)
+	input, bytes, err := narrow(m.encoder, q.Input)
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
 	confirm := func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		return said, r.confirm(ctx, m, yes, input, now, cancel)
 	}
-	if p.light && quick.steps <= mostSteps {
-		return here(ctx, &limit{ctx: ctx, deadline: quick.deadline}, confirm)
+	if p.light && quick.steps <= mostSteps && bytes <= mostBytes {
+		return here(&limit{ctx: ctx, deadline: quick.deadline}, confirm)
 	}
 	return r.evaluate(ctx, confirm)
 }
@@ -108,7 +112,7 @@ func (r *Rules) elsewhere(ctx context.Context, m *machineRules, p *query, q *int
 	var input *ast.Term
 	if !q.Draft {
 		var err error
-		if input, err = narrow(m.encoder, q.Input); err != nil { // now: who gave it up may change it
+		if input, _, err = narrow(m.encoder, q.Input); err != nil { // now: who gave it up may change it
 			return interlock.Verdict{}, err
 		}
 	}
@@ -168,7 +172,7 @@ type quick struct {
 
 	// In the goroutine of a caller, whose context this is:
 	ctx   context.Context
-	steps int64 // that it took
+	steps int64 // that it took, or was spared
 }
 
 // Cancelled looks whether the context has ended. Its channel would cost a timer.
@@ -189,7 +193,7 @@ func (u *unending) Value(key any) any         { return u.ctx.Value(key) }
 func (q *quick) here(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
 	defer func() {
 		v, err = inTime(q.ctx, v, panicked(recover(), err))
-		q.steps = q.machine.Steps()
+		q.steps = q.machine.Steps() + q.machine.Spared()
 		q.machine.Release()
 	}()
 	return q.verdict((*unending)(q), q, m, asked)

@@ -43,30 +43,27 @@ func TestAYesEndsInTime(t *testing.T) {
 	}
 }
 
-// A yes that took long, or may make what is large, may have to be given up.
+// A yes that took long or would have, that may make what is large, or is to a large
+// input, may have to be given up.
 func TestWhoWaitsForAYes(t *testing.T) {
 	const yes = `answer = [[[true]], [[]], [], [], []]`
 	for name, tt := range map[string]struct{ rules, answer string }{
-		"heavy": {"ok if test.stuck(\"x\")\n\nok if {\n" + doubled(17, "[x%[2]d, x%[2]d]") + "}", yes},
-		"long":  {"ok if test.stuck(\"x\")", yes + `; count([1 | some a in input.actor.claims.list; some b in input.actor.claims.list; a + b > 1]) > 0`},
+		"heavy":  {"ok if test.stuck(\"x\")\n\nok if {\n" + doubled(17, "[x%[2]d, x%[2]d]") + "}", yes},
+		"spared": {"ok if test.stuck(\"x\")", yes + `; count([1 | some a in input.actor.claims.list; some b in input.actor.claims.list; a == b]) > 0`},
+		"large":  {"ok if { count(input.actor.claims.texts) > 0; test.stuck(\"x\") }", yes},
+		"long":   {"ok if test.stuck(\"x\")", yes + `; count([1 | some a in input.actor.claims.list; some b in input.actor.claims.list; a + b > 1]) > 0`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			release := make(chan struct{})
 			r := checkRules(t, tt.rules, Timeout(time.Second), Shadow(1<<40), stuck(release, func() {}))
 			in := checkInput()
-			in.Actor.Claims = map[string]any{"list": make([]any, 70)}
+			in.Actor.Claims = map[string]any{"list": make([]any, 70), "texts": make([]string, 6000)}
 			for i := range 70 {
 				in.Actor.Claims["list"].([]any)[i] = i
 			}
 			q := ask(interlock.Query{Input: in})
-			p, err := r.machines["m"].query(q, r.opts)
-			require.NoError(t, err)
-			plan, err := compiled.Plan(context.Background(), rego.Query(tt.answer))
-			require.NoError(t, err)
-			p.program, err = compiled.Compile(plan, compiled.Options{})
-			require.NoError(t, err)
-			require.True(t, p.program.Prompt())
-			require.Equal(t, name == "long", p.light)
+			p := compiledTo(t, r, q, tt.answer)
+			require.Equal(t, name != "heavy", p.light)
 			result := make(chan error, 1)
 			go func() {
 				_, err := r.Decide(context.Background(), q)
@@ -82,6 +79,37 @@ func TestWhoWaitsForAYes(t *testing.T) {
 			require.Eventually(t, func() bool { return r.source.Leaked() == 0 }, 10*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// compiledTo is the query with an answer of compiled rules that call nothing slow.
+func compiledTo(t *testing.T, r *Rules, q *interlock.Query, answer string) *query {
+	t.Helper()
+	p, err := r.machines["m"].query(q, r.opts)
+	require.NoError(t, err)
+	plan, err := compiled.Plan(context.Background(), rego.Query(answer))
+	require.NoError(t, err)
+	p.program, err = compiled.Compile(plan, compiled.Options{})
+	require.NoError(t, err)
+	require.True(t, p.program.Prompt())
+	return p
+}
+
+// A yes that comes after its deadline is none, whoever waited for it.
+func TestALateYes(t *testing.T) {
+	release, asked := make(chan struct{}), make(chan struct{}, 1)
+	r := checkRules(t, `ok if test.stuck("x")`, Timeout(50*time.Millisecond), Shadow(1<<40), stuck(release, func() { asked <- struct{}{} }))
+	q := ask(interlock.Query{})
+	require.True(t, compiledTo(t, r, q, `answer = [[[true]], [[]], [], [], []]`).light)
+	go func() {
+		<-asked
+		<-time.After(100 * time.Millisecond) // its deadline is over
+		close(release)
+	}()
+	v, err := r.Decide(context.Background(), q)
+	require.ErrorIs(t, err, ErrTimeout)
+	require.NotContains(t, err.Error(), "abandoned")
+	require.Empty(t, v)
+	require.NoError(t, late(time.Now().Add(time.Hour)))
 }
 
 // Who was given up reads nothing that the caller may change from then on.
@@ -110,7 +138,7 @@ func TestNarrowInput(t *testing.T) {
 	want, err := encode(whole, terms{}, in)
 	require.NoError(t, err)
 	for range 2 {
-		got, err := narrow(whole, in)
+		got, _, err := narrow(whole, in)
 		require.NoError(t, err)
 		require.Equal(t, want.String(), got.String())
 		in.Instance.Memo = new(interlock.Memo)
@@ -126,12 +154,12 @@ func TestNarrowInput(t *testing.T) {
 		in := checkInput()
 		in.Form, in.Note, in.Request.ID, in.Now.NS = map[string]any{"c": "d"}, "n", "q", 1
 		in.Actor.Claims, in.Actor.Roles = map[string]any{"c": 1}, []string{"r1"}
-		got, err := narrow(r.machines["m"].encoder, in)
+		got, _, err := narrow(r.machines["m"].encoder, in)
 		require.NoError(t, err)
 		require.Equal(t, want, got.String(), rule)
 	}
 	in.Actor.Attrs["limit"] = "much"
-	_, err = narrow(whole, in)
+	_, _, err = narrow(whole, in)
 	require.ErrorContains(t, err, `has a string as "limit"`)
 }
 

@@ -85,7 +85,7 @@ func inTime(ctx context.Context, v interlock.Verdict, err error) (interlock.Verd
 	if err == nil {
 		return v, nil
 	}
-	if topdown.IsCancel(err) || ctx.Err() != nil {
+	if (topdown.IsCancel(err) || ctx.Err() != nil) && !errors.Is(err, ErrTimeout) {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	return interlock.Verdict{}, err
@@ -142,6 +142,9 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict
 	}()
 	select {
 	case out := <-done:
+		if deadline, _ := ctx.Deadline(); out.err == nil {
+			out.err = late(deadline)
+		}
 		return inTime(ctx, out.verdict, out.err)
 	case <-ctx.Done():
 	}
@@ -160,10 +163,22 @@ func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict
 	return none, fmt.Errorf("%w, can't be stopped and was abandoned: %w", ErrTimeout, ctx.Err())
 }
 
-// here evaluates in the caller's goroutine what ends soon after cancel tells it to.
-func here(ctx context.Context, cancel topdown.Cancel, run evaluation) (interlock.Verdict, error) {
-	v, err := guarded(context.WithoutCancel(ctx), cancel, run)
-	return inTime(ctx, v, err)
+// here evaluates in the caller's goroutine what ends soon after the limit tells it to.
+func here(l *limit, run evaluation) (interlock.Verdict, error) {
+	v, err := guarded(context.WithoutCancel(l.ctx), l, run)
+	if err == nil {
+		err = late(l.deadline)
+	}
+	return inTime(l.ctx, v, err)
+}
+
+// late is the error of an answer that comes after its deadline. Who was told to end
+// may have come to one nevertheless, without asking again.
+func late(deadline time.Time) error {
+	if time.Now().Before(deadline) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrTimeout, context.DeadlineExceeded)
 }
 
 // limit tells one evaluation, which asks at each of its steps, when its time is up.

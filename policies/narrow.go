@@ -71,11 +71,12 @@ func membersRead(read *reading) (all []member) {
 }
 
 // narrow is the input as topdown takes it, but for what no rule can come to read: of
-// what the compiled rules have said yes to, which were given all of it.
-func narrow(e *encoder, in *interlock.Input) (out *ast.Term, err error) {
+// what the compiled rules have said yes to, which were given all of it. Its bytes are
+// counted as everywhere.
+func narrow(e *encoder, in *interlock.Input) (out *ast.Term, bytes int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("input: making it panicked: %v", p)
+			out, bytes, err = nil, 0, fmt.Errorf("input: making it panicked: %v", p)
 		}
 	}()
 	b := newBuild[*ast.Term](e, terms{}, maxInputBytes)
@@ -90,10 +91,10 @@ func narrow(e *encoder, in *interlock.Input) (out *ast.Term, err error) {
 			whole, part = append(whole, [2]*ast.Term{m.object, ast.ObjectTerm(part...)}), part[:0]
 		}
 	}
-	err = b.err
+	bytes, err = b.bytes, b.err
 	b.done()
 	if err != nil {
-		return nil, fmt.Errorf("input: %w", err)
+		return nil, 0, fmt.Errorf("input: %w", err)
 	}
-	return ast.ObjectTerm(whole...), nil
+	return ast.ObjectTerm(whole...), bytes, nil
 }

@@ -99,10 +99,10 @@ func (a *arena) text(s string) Value {
 
 func (a *arena) array(items []Value) *array {
 	if a == nil {
-		return &array{items: items}
+		return &array{items: items, weight: weightOfAll(items)}
 	}
 	r := a.arrays.one()
-	r.items = items
+	r.items, r.weight = items, weightOfAll(items)
 	return r
 }
 

@@ -102,12 +102,17 @@ func (s *scope) assignOnce(stmt *ir.AssignVarOnceStmt) (step, error) {
 	isFunction := s.function != nil && len(s.function.Params) > 2
 	return func(m *Machine, f []Value) signal {
 		v := source.get(f)
-		switch old := f[target]; {
+		old := f[target]
+		if v != nil && old != nil {
+			m.weigh(old, v)
+		}
+		switch {
 		case v == nil:
 			return leave
 		case old == nil:
 			f[target] = v
 		case equal(old, v):
+			return m.pause()
 		case isFunction:
 			return m.fail(conflict(loc, "function %s produced conflicting values for the same inputs", name))
 		default:
@@ -155,11 +160,12 @@ func (s *scope) add(stmt *ir.SetAddStmt) (step, error) {
 		if !ok || set.frozen {
 			return m.fail(internal(loc, "addition to what isn't a set of this evaluation"))
 		}
-		if !set.weight.add(v) {
+		if !set.weight.addKey(v) {
 			return m.fail(errHeavy)
 		}
+		m.weighKey(v)
 		set.put(&m.arena, v)
-		return next
+		return m.pause()
 	}, nil
 }
 
@@ -182,15 +188,16 @@ func (s *scope) insert(stmt ir.Stmt, into ir.Local, k, v ir.Operand, once bool) 
 		if !ok || o.frozen {
 			return m.fail(internal(loc, "insertion into what isn't an object of this evaluation"))
 		}
-		if !o.weight.add(k) || !o.weight.add(v) {
+		if !o.weight.addKey(k) || !o.weight.add(v) {
 			return m.fail(errHeavy)
 		}
+		m.weighKey(k)
 		if !once {
 			o.put(&m.arena, k, v)
-		} else if !o.putOnce(&m.arena, k, v) {
+		} else if m.weighKey(v); !o.putOnce(&m.arena, k, v) {
 			return m.fail(conflict(loc, "object keys must be unique"))
 		}
-		return next
+		return m.pause()
 	}, nil
 }
 

@@ -66,6 +66,7 @@ func (b *Builder) Set(items ...Value) Value {
 	for _, item := range items {
 		s.add(b.arena, item)
 	}
+	s.weight = weightOfAll(s.list)
 	if order := s.order(); order != nil {
 		s.list = b.rearranged(s.list, order)
 	}
@@ -106,6 +107,7 @@ func (b *Builder) ordered(o *object) Value {
 		o.list, o.values = b.rearranged(o.list, order), b.rearranged(o.values, order)
 	}
 	o.inOrder()
+	o.weigh()
 	return o
 }
 
@@ -166,6 +168,7 @@ func (b *Builder) Go(v any) (Value, error) {
 			o.list, o.values = append(o.list, b.arena.text(name)), append(o.values, own)
 		}
 		o.inOrder()
+		o.weigh()
 		return o, nil
 	}
 	return FromGo(v)
@@ -233,5 +236,6 @@ func (b *Builder) Shaped(s *Shape, values ...Value) Value {
 	for i, v := range values {
 		o.values[s.at[i]] = v
 	}
+	o.weight = weight(len(values)).plus(weightOfAll(values))
 	return o
 }

@@ -89,6 +89,9 @@ func (s *scope) callBuiltin(stmt *ir.CallStmt, args []operand, target int) (step
 		}
 		v, ok := fast(m, values)
 		if !ok {
+			if !writable(values) {
+				return m.fail(errHeavy)
+			}
 			var sig signal
 			if v, sig = b.call(m, values, loc); sig != next {
 				return sig

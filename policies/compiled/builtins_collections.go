@@ -32,6 +32,7 @@ func contains(m *Machine, collection, v Value) bool {
 	var items []Value
 	switch c := collection.(type) {
 	case *set:
+		m.weighKey(v)
 		return c.find(v) >= 0
 	case *array:
 		items = c.items
@@ -39,6 +40,9 @@ func contains(m *Machine, collection, v Value) bool {
 		items = c.values
 	}
 	m.work(len(items))
+	if v.Kind() >= Array {
+		m.work(int(min(int64(weightOf(collection)), int64(len(items))*int64(weightOf(v)))))
+	}
 	for _, item := range items {
 		if equal(item, v) {
 			return true
@@ -47,8 +51,10 @@ func contains(m *Machine, collection, v Value) bool {
 	return false
 }
 
-func memberWithKey(_ *Machine, v []Value) (Value, bool) {
+func memberWithKey(m *Machine, v []Value) (Value, bool) {
 	key, value := v[0], v[1]
+	m.weighKey(key)
+	m.weighKey(value)
 	found := lookup(v[2], key)
 	return boolOf(found != nil && equal(found, value)), true
 }
@@ -69,13 +75,14 @@ func union(m *Machine, v []Value) (Value, bool) {
 	if !ok {
 		return nil, false
 	}
+	m.work(int(weightOf(s) + weightOf(t)))
 	u := m.arena.set()
 	for _, from := range []*set{s, t} {
 		for _, e := range from.list {
 			u.add(&m.arena, e)
 		}
 	}
-	m.work(len(s.list) + len(t.list))
+	u.weight = weightOfAll(u.list)
 	return u, true
 }
 
@@ -89,6 +96,7 @@ func sets(v []Value) (s, t *set, ok bool) {
 
 // filter is the subset for which keep is true.
 func filter(m *Machine, s *set, keep func(Value) bool) *set {
+	m.work(int(weightOf(s)))
 	out := m.arena.set()
 	out.ascending, out.weight = s.ascending, s.weight
 	for _, e := range s.list {
@@ -96,15 +104,15 @@ func filter(m *Machine, s *set, keep func(Value) bool) *set {
 			out.list = m.arena.grow(out.list, e)
 		}
 	}
-	m.work(len(s.list))
 	return out
 }
 
-func objectGet(_ *Machine, v []Value) (Value, bool) {
+func objectGet(m *Machine, v []Value) (Value, bool) {
 	o, ok := v[0].(*object)
 	if !ok {
 		return nil, false
 	}
+	m.weighKey(v[1])
 	path, ok := v[1].(*array)
 	if !ok {
 		return or(o.get(v[1]), v[2]), true
@@ -132,7 +140,8 @@ func objectKeys(m *Machine, v []Value) (Value, bool) {
 	}
 	s := m.arena.set()
 	s.list, s.ascending = m.arena.clone(o.list), o.ascending
-	m.work(len(s.list))
+	s.weight = weightOfAll(s.list)
+	m.work(int(s.weight))
 	return s, true
 }
 
@@ -167,17 +176,17 @@ func arrayReverse(m *Machine, v []Value) (Value, bool) {
 func sorted(m *Machine, v []Value) (Value, bool) {
 	switch from := v[0].(type) {
 	case *array:
+		m.work(int(weightOf(from)))
 		items := m.arena.clone(from.items)
 		sortValues(items)
-		m.work(len(items))
 		return m.arena.array(items), true
 	case *set:
+		m.work(int(weightOf(from)))
 		order := from.order()
 		items := m.arena.list(len(from.list))
 		for i := range from.list {
 			items = append(items, at(from.list, order, i))
 		}
-		m.work(len(items))
 		return m.arena.array(items), true
 	}
 	return nil, false

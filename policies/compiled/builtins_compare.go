@@ -37,13 +37,6 @@ var conditions = map[string]func(m *Machine, a, b Value) bool{
 	"internal.member_2": func(m *Machine, a, b Value) bool { return contains(m, b, a) },
 }
 
-// weigh counts what a comparison may go through.
-func (m *Machine) weigh(a, b Value) {
-	if _, scalar := a.(*text); !scalar && a.Kind() >= Array && b.Kind() == a.Kind() {
-		m.work(int(min(weightOf(a), weightOf(b))))
-	}
-}
-
 func isKind(k Kind) native {
 	return func(_ *Machine, v []Value) (Value, bool) { return boolOf(v[0].Kind() == k), true }
 }

@@ -69,6 +69,7 @@ func sum(m *Machine, v []Value) (Value, bool) {
 	if !ok {
 		return nil, false
 	}
+	m.work(len(items))
 	var total int64
 	for _, item := range items {
 		n, ok := item.(*integer)
@@ -79,7 +80,6 @@ func sum(m *Machine, v []Value) (Value, bool) {
 			return nil, false
 		}
 	}
-	m.work(len(items))
 	return m.arena.integer(total), true
 }
 
@@ -90,6 +90,7 @@ func extreme(sign int) native {
 		if !ok || len(items) == 0 {
 			return nil, false
 		}
+		m.work(int(weightOf(v[0])))
 		best := items[0]
 		for _, item := range items[1:] {
 			switch c := sign * compare(item, best); {
@@ -99,7 +100,6 @@ func extreme(sign int) native {
 				return nil, false
 			}
 		}
-		m.work(len(items))
 		return best, true
 	}
 }

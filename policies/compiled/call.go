@@ -58,12 +58,12 @@ func (m *Machine) remember(fn *function, f []Value) (Value, signal) {
 	for _, p := range fn.params {
 		args = append(args, f[p])
 	}
-	if v, ok := memo.find(args); ok {
-		return v, next
+	if known := memo.find(args); known != nil {
+		return known.value, next // topdown remembers it as well
 	}
 	v, sig := fn.run(m, f)
 	if sig == next {
-		memo.keep(append(m.arena.list(len(args)), args...), v)
+		memo.keep(append(m.arena.list(len(args)), args...), v, 0)
 	}
 	return v, sig
 }

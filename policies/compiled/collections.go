@@ -105,6 +105,9 @@ func (o *object) compare(p *object) int {
 
 func (s *set) compare(t *set) int { return s.compareKeys(&t.keys) }
 
+// weigh is for what was made as a whole.
+func (o *object) weigh() { o.weight = weightOfAll(o.list).plus(weightOfAll(o.values)) }
+
 // copyOf may be changed without a trace in o.
 func (o *object) copyOf(a *arena) *object {
 	c := a.object()
@@ -123,6 +126,7 @@ func merge(a *arena, document, rules Value) Value {
 		return document
 	}
 	m := d.copyOf(a)
+	m.weight = m.weight.plus(r.weight)
 	for i, key := range r.list {
 		if at := m.find(key); at >= 0 {
 			m.values[at] = merge(a, m.values[at], r.values[i])
@@ -145,6 +149,10 @@ func upsert(a *arena, v Value, path []*text, value Value) Value {
 	} else {
 		o = a.object()
 	}
-	o.put(a, path[0], upsert(a, o.get(path[0]), path[1:], value))
+	inner := upsert(a, o.get(path[0]), path[1:], value)
+	o.put(a, path[0], inner)
+	if inner != nil {
+		o.weight = o.weight.plus(1 + weightOf(inner))
+	}
 	return o
 }

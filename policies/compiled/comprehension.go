@@ -50,11 +50,13 @@ func (s *scope) comprehension(stmts []ir.Stmt) (step, int, error) {
 		for i := range outside {
 			args = append(args, outside[i].get(f))
 		}
-		if v, ok := known.find(args); ok {
+		if e := known.find(args); e != nil {
 			known.hits++
-			f[target] = v
+			m.spare(e.turns)
+			f[target] = e.value
 			return next
 		}
+		before := m.steps + m.spared
 		if sig := create(m, f); sig != next {
 			return sig
 		}
@@ -62,7 +64,7 @@ func (s *scope) comprehension(stmts []ir.Stmt) (step, int, error) {
 			return sig
 		}
 		if known.hits > 0 || len(known.entries) < triesWithoutHit {
-			known.keep(append(m.arena.list(len(args)), args...), f[target])
+			known.keep(append(m.arena.list(len(args)), args...), f[target], m.steps+m.spared-before)
 		}
 		return next
 	}, 2, nil

@@ -56,12 +56,14 @@ func fromAST(a *arena, v ast.Value) Value {
 			o.list = append(o.list, fromAST(a, k.Value))
 			o.values = append(o.values, fromAST(a, t.Value))
 		})
+		o.weigh()
 		return o
 	case ast.Set:
 		s := a.set()
 		s.origin, s.ascending = v, true
 		s.list = a.list(v.Len())
 		v.Foreach(func(t *ast.Term) { s.list = append(s.list, fromAST(a, t.Value)) })
+		s.weight = weightOfAll(s.list)
 		return s
 	}
 	panic(fmt.Sprintf("compiled: %s isn't a value", ast.ValueName(v)))

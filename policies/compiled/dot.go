@@ -29,17 +29,18 @@ func (s *scope) dot(stmt *ir.DotStmt) (step, error) {
 	if base {
 		return s.dotBase(stmt, source.local, key, target), nil
 	}
-	return func(_ *Machine, f []Value) signal {
+	return func(m *Machine, f []Value) signal {
 		k := key.get(f)
 		if k == nil {
 			return leave
 		}
+		m.weighKey(k)
 		v := lookup(source.get(f), k)
 		f[target] = v
 		if v == nil {
 			return leave
 		}
-		return next
+		return m.pause()
 	}, nil
 }
 

@@ -127,7 +127,7 @@ func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	case *ir.SetAddStmt:
 		set, ok := made[stmt.Set].(*set)
 		v := constant(stmt.Value)
-		if !ok || v == nil || !set.weight.add(v) {
+		if !ok || v == nil || !set.weight.addKey(v) {
 			return 0, false
 		}
 		set.put(nil, v)
@@ -135,7 +135,7 @@ func (s *scope) fill(stmt ir.Stmt, made constants) (ir.Local, bool) {
 	case *ir.ObjectInsertStmt:
 		o, ok := made[stmt.Object].(*object)
 		k, v := constant(stmt.Key), constant(stmt.Value)
-		if !ok || k == nil || v == nil || !o.weight.add(k) || !o.weight.add(v) {
+		if !ok || k == nil || v == nil || !o.weight.addKey(k) || !o.weight.add(v) {
 			return 0, false
 		}
 		o.put(nil, k, v)

@@ -160,12 +160,15 @@ func (j *join) matches(m *Machine, f []Value, source Value, size int) ([]int32, 
 	if with == nil {
 		return nil, false
 	}
-	return known.table[with.hash()], true
+	m.weighKey(with)
+	hits := known.table[with.hash()]
+	m.spare(int64(size - len(hits)))
+	return hits, true
 }
 
 func (j *join) tabulate(m *Machine, source Value, size int) map[uint64][]int32 {
 	table := make(map[uint64][]int32, size)
-	m.work(size)
+	m.work(int(weightOf(source)))
 	i := int32(0)
 	for _, v := range All(source) {
 		for _, p := range j.path {

@@ -69,6 +69,7 @@ type Machine struct {
 	results   set
 
 	steps, maxSteps int64
+	spared          int64 // turns
 	look            int64 // the step at which to look whether there may be more
 	done            <-chan struct{}
 	cancel          canceller
@@ -114,7 +115,7 @@ func (m *Machine) clear() {
 	m.results, m.args = set{}, [most]Value{}
 	m.query, m.ctx, m.err, m.time, m.builtinCache = Query{}, nil, nil, nil, nil
 	m.cancel = canceller{}
-	m.depth, m.steps, m.look = 0, 0, 0
+	m.depth, m.steps, m.spared, m.look = 0, 0, 0, 0
 }
 
 // Eval answers a query: an object of variables' values for every way in which
@@ -180,6 +181,11 @@ func (m *Machine) frame(size int) []Value {
 // tick counts a step, and now and then looks whether there may be more.
 func (m *Machine) tick() signal {
 	m.steps++
+	return m.pause()
+}
+
+// pause is for what counts its work and is no step by itself.
+func (m *Machine) pause() signal {
 	if m.steps < m.look {
 		return next
 	}
@@ -187,10 +193,20 @@ func (m *Machine) tick() signal {
 	return m.check()
 }
 
-// work counts what a built-in function does by itself.
+// work counts what is gone through in one, before that begins.
 func (m *Machine) work(n int) {
 	m.steps += int64(n)
 }
+
+// spare counts turns of loops that what is known by now made needless.
+func (m *Machine) spare(n int64) {
+	const most = 1 << 40 // loops in loops multiply
+	m.spared = min(m.spared+n, most)
+}
+
+// Spared is how many turns of loops the last Eval didn't take, where one who looks
+// through all does: by a table, or by what it remembered of a comprehension.
+func (m *Machine) Spared() int64 { return m.spared }
 
 // Steps is how many the last Eval took: calls, turns of loops, and what functions and
 // comparisons went through.

@@ -13,6 +13,7 @@ type memo struct {
 type remembered struct {
 	args  []Value
 	value Value // nil: undefined
+	turns int64 // that it took
 }
 
 const (
@@ -20,30 +21,30 @@ const (
 	maxMemories = 1 << 16 // of a function; more aren't kept
 )
 
-// find looks for arguments that are the same.
-func (r *memo) find(args []Value) (Value, bool) {
+// find looks for arguments that are the same, nil where there are none.
+func (r *memo) find(args []Value) *remembered {
 	if r.table == nil {
 		for i := range r.entries {
 			if e := &r.entries[i]; sameAll(e.args, args) {
-				return e.value, true
+				return e
 			}
 		}
-		return nil, false
+		return nil
 	}
 	for _, i := range r.table[hashArgs(args)] {
 		if e := &r.entries[i]; sameAll(e.args, args) {
-			return e.value, true
+			return e
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // keep holds on to args.
-func (r *memo) keep(args []Value, v Value) {
+func (r *memo) keep(args []Value, v Value, turns int64) {
 	if len(r.entries) >= maxMemories {
 		return
 	}
-	r.entries = append(r.entries, remembered{args, v})
+	r.entries = append(r.entries, remembered{args, v, turns})
 	switch {
 	case r.table != nil:
 		r.note(len(r.entries) - 1)

@@ -28,13 +28,18 @@ func (s *scope) scan(stmt *ir.ScanStmt, after []ir.Stmt) (step, error) {
 		case *array:
 			loop.values = v.items
 		case *object:
+			m.weighOrder(&v.keys)
 			loop.keys, loop.values, loop.order = v.list, v.values, v.order()
 		case *set:
+			m.weighOrder(&v.keys)
 			loop.keys, loop.values, loop.order = v.list, v.list, v.order()
 		default:
 			return next
 		}
 		if hits, ok := on.matches(m, f, from, len(loop.values)); ok {
+			if sig := m.pause(); sig != next {
+				return sig
+			}
 			return loop.only(hits)
 		}
 		return loop.all()

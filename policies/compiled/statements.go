@@ -225,8 +225,11 @@ func (s *scope) with(stmt *ir.WithStmt) (step, error) {
 		return nil, err
 	}
 	return func(m *Machine, f []Value) signal {
-		saved := f[local]
-		f[local] = upsert(&m.arena, saved, path, value.get(f))
+		saved, v := f[local], value.get(f)
+		f[local] = upsert(&m.arena, saved, path, v)
+		if kindOf(v) >= Array && weightOf(f[local]) > heaviest {
+			return m.fail(errHeavy)
+		}
 		sig := body.run(m, f)
 		f[local] = saved
 		if sig > leave {
@@ -291,7 +294,7 @@ func (s *scope) equality(stmt ir.Stmt, x, y ir.Operand, want bool) (step, error)
 		if equal(v, w) != want {
 			return leave
 		}
-		return next
+		return m.pause()
 	}, nil
 }
 

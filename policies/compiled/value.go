@@ -49,35 +49,6 @@ type (
 	}
 )
 
-// weight is how many values one holds that an evaluation made, those within each
-// other included, and those that are the same as often as they are held: what
-// it takes to go through it, however little memory it takes.
-type weight uint32
-
-// heaviest is what an evaluation may make. x := [y, y], y := [z, z] … gets there in
-// 22 lines, and forty would take hours to compare.
-const heaviest weight = 1 << 22
-
-func weightOf(v Value) weight {
-	switch v := v.(type) {
-	case *array:
-		return 1 + v.weight
-	case *object:
-		return 1 + v.weight
-	case *set:
-		return 1 + v.weight
-	}
-	return 1
-}
-
-// add tells whether it may be. Scalars always may: that many take as many steps to make.
-func (w *weight) add(v Value) bool {
-	*w += weightOf(v)
-	return *w <= heaviest || v.Kind() < Array
-}
-
-var errHeavy = &NotCompiledError{Construct: "a value that holds more than 4194304 others"}
-
 var (
 	theNull  Value = &null{}
 	theTrue  Value = &boolean{true}
@@ -187,6 +158,9 @@ func equal(a, b Value) bool {
 
 // compare orders values as Rego does. Neither may be undefined.
 func compare(a, b Value) int {
+	if a == b {
+		return 0
+	}
 	if ka, kb := a.Kind(), b.Kind(); ka != kb {
 		return cmp.Compare(ka, kb)
 	}

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,8 @@ type hostile struct {
 	files map[string]string // beside the machine's package, or instead of it
 	want  outcome
 	code  string // of the diagnostic, for one that is refused when it is loaded
+
+	claims map[string]any // of who asks
 }
 
 type outcome int
@@ -36,7 +39,7 @@ const (
 )
 
 func policies() []hostile {
-	return append(append(endless(), expensive()...), append(unloadable(), deceitful()...)...)
+	return slices.Concat(endless(), expensive(), large(), unloadable(), deceitful())
 }
 
 // endless don't end while anybody waits.
@@ -89,6 +92,40 @@ func expensive() []hostile {
 		rego("unions of everything", inTime, "", `ok if count({numbers.range(1, a) | some a in numbers.range(1, 20000)}) > 0`),
 		rego("differences of everything", inTime, "", "a := {x | some x in numbers.range(1, 300000)}\n\nok if { every n in numbers.range(1, 10000) { count(a - {n}) > 0 } }"),
 		rego("digests of a long text", inTime, "", longText+"\n\nok if { every _ in numbers.range(1, 100000) { crypto.sha256(long) != \"\" } }"),
+	}
+}
+
+// large go through large claims at once, or through what holds them over and over.
+func large() []hostile {
+	const texts, items = 12000, 120
+	claims := map[string]any{"l": make([]string, texts), "list": make([]any, items)}
+	for i := range items {
+		claims["list"].([]any)[i] = i
+	}
+	rows := func(from, n int) (all []any) {
+		for i := range n {
+			all = append(all, map[string]any{"k": from + i})
+		}
+		return all
+	}
+	given := func(name string, claims map[string]any, text string) hostile {
+		h := rego(name, inTime, "", text)
+		h.claims = claims
+		return h
+	}
+	var twice strings.Builder
+	twice.WriteString("ok if {\n\tx0 := input.actor.claims.list\n")
+	for i := range 20 {
+		fmt.Fprintf(&twice, "\tx%d := [x%d, x%d]\n", i+1, i, i)
+	}
+	const all = `some i in input.actor.claims.list; some j in input.actor.claims.list`
+	return []hostile{
+		given("a set that holds a large value often", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[i, j, l] | "+all+"}\n\t[1, 1, l] in a\n}"),
+		given("a set of them in order", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[l, j, i] | "+all+"}\n\tsome x in a\n\tx[1] > 1000\n}"),
+		given("a list that holds itself twice", claims, twice.String()+"\t[x20, 1] <= [x20, 2]\n}"),
+		given("the greatest of large equals", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := [[l, 1, 0] | "+all+"]\n\tmax(a)[1] > 1\n}"),
+		given("pairs that a table finds", map[string]any{"a": rows(0, 2500), "b": rows(10000, 1000)},
+			"ok if not hit\n\nhit if input.actor.claims.a[_].k == input.actor.claims.b[_].k"),
 	}
 }
 

@@ -58,10 +58,12 @@ func load(t *testing.T, source *rules.Source, limit time.Duration) (*interlock.G
 	return g, nil
 }
 
-func fire(t *testing.T, g *interlock.Gate) (*interlock.Refusal, time.Duration) {
+func fire(t *testing.T, g *interlock.Gate, claims map[string]any) (*interlock.Refusal, time.Duration) {
 	t.Helper()
+	who := erin
+	who.Claims = claims
 	begin := time.Now()
-	_, err := g.Fire(t.Context(), erin, interlock.Request{Machine: "case", ID: "1", Event: "go"})
+	_, err := g.Fire(t.Context(), who, interlock.Request{Machine: "case", ID: "1", Event: "go"})
 	took := time.Since(begin)
 	var no *interlock.Refusal
 	if !errors.As(err, &no) {
@@ -114,7 +116,7 @@ func (h hostile) try(t *testing.T) (over time.Duration, leaked int, why string) 
 	}
 	over = time.Hour // of the best try; once is enough when it is good
 	for n := 0; n == 0 || over > most && n < prove.Size(1, tries); n++ {
-		no, took := fire(t, g)
+		no, took := fire(t, g, h.claims)
 		switch {
 		case no == nil:
 			return 0, leaked, "it said yes"
@@ -162,7 +164,7 @@ func well(t *testing.T) string {
 	if err != nil {
 		return fmt.Sprintf("afterwards a good policy doesn't load: %v", err)
 	}
-	if no, _ := fire(t, g); no != nil {
+	if no, _ := fire(t, g, nil); no != nil {
 		return fmt.Sprintf("afterwards a good policy doesn't allow: %v", no)
 	}
 	return ""
