@@ -39,7 +39,6 @@ func weighing() []mutant {
 			return leave
 		}
 		return next`, counted),
-		rules("after a look-up", "as a comparison", "dot.go", `return m.pause()`, `return next`, counted),
 		rules("spared by a table", "turns that a table spares are known", "join.go", `m.spare(int64(size - len(hits)))`, `m.spare(0)`, spared),
 		rules("spared by a memory", "turns that a remembered comprehension spares are known", "comprehension.go", `m.spare(e.turns)`, `m.spare(0)`, spared),
 		yes("that was spared much", "topdown isn't spared what a table spares", "policies/answer.go", `q.machine.Steps() + q.machine.Spared()`, `q.machine.Steps()`, "TestWhoWaitsForAYes"),
