@@ -119,12 +119,13 @@ func large() []hostile {
 		fmt.Fprintf(&twice, "\tx%d := [x%d, x%d]\n", i+1, i, i)
 	}
 	const all = `some i in input.actor.claims.list; some j in input.actor.claims.list`
+	const forEver = "\n\tcount([1 | " + all + "; some k in input.actor.claims.list; some l in input.actor.claims.list; i + j + k + l < 0]) == 0\n}" // what comes after
 	return []hostile{
-		given("a set that holds a large value often", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[i, j, l] | "+all+"}\n\t[1, 1, l] in a\n}"),
-		given("a set of them in order", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[l, j, i] | "+all+"}\n\tsome x in a\n\tx[1] > 1000\n}"),
+		given("a set that holds a large value often", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[i, j, l] | "+all+"}\n\t[1, 1, l] in a"+forEver),
+		given("a set of them in order", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := {[l, j, i] | "+all+"}\n\tsome x in a\n\tx[1] >= 0"+forEver),
 		given("a list that holds itself twice", claims, twice.String()+"\t[x20, 1] <= [x20, 2]\n}"),
-		given("the greatest of large equals", claims, "ok if {\n\tl := input.actor.claims.l\n\ta := [[l, 1, 0] | "+all+"]\n\tmax(a)[1] > 1\n}"),
-		given("pairs that a table finds", map[string]any{"a": rows(0, 2500), "b": rows(10000, 1000)},
+		given("the greatest of large equals", claims, "ok if {\n\tl := input.actor.claims.l\n\tevery _ in input.actor.claims.list {\n\t\ta := [[l, 1, 0] | "+all+"]\n\t\tmax(a)[1] == 1\n\t}\n}"),
+		given("pairs that a table finds", map[string]any{"a": rows(0, 2000), "b": rows(10000, 650)},
 			"ok if not hit\n\nhit if input.actor.claims.a[_].k == input.actor.claims.b[_].k"),
 	}
 }
