@@ -162,12 +162,14 @@ func stores(t *testing.T) map[string]func(*testing.T) interlock.Store {
 	t.Helper()
 	return map[string]func(*testing.T) interlock.Store{
 		"sqlite": func(t *testing.T) interlock.Store {
+			t.Helper()
 			st, err := sqlite.Open(":memory:")
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, st.Close()) })
 			return st
 		},
 		"postgres": func(t *testing.T) interlock.Store {
+			t.Helper()
 			pool, err := pgxpool.New(t.Context(), testservice.Postgres(t))
 			require.NoError(t, err)
 			t.Cleanup(pool.Close)
