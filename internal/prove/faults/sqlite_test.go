@@ -35,7 +35,7 @@ func (s *sqliteWorld) prove(claim string, f fault) *load.Ledger {
 	s.t.Helper()
 	pl := plan(20, 800, f)
 	pl.Requests[load.During] = prove.Size(12, 150)
-	pl.Felt = true
+	pl.Unavailable = true
 	ledger, err := load.Run(s.world.URL, pl)
 	require.NoError(s.t, err)
 	recovers(s.t, ledger)

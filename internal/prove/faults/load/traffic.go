@@ -27,7 +27,11 @@ type Plan struct {
 	Requests [phases]int // of each phase, at least
 	AtLeast  [phases]time.Duration
 	AtMost   time.Duration // of each phase; 0: 1 min
-	Felt     bool          // the fault goes on until somebody was told that the gate is unavailable
+
+	// A fault that nobody felt proves nothing: it goes on until somebody was told
+	// that the gate is unavailable, and until Felt says so.
+	Unavailable bool
+	Felt        func() bool // nil: there is nothing else to wait for
 
 	Break func() error // begins the fault, under load; nil: none
 	Heal  func() error // ends it
@@ -41,9 +45,10 @@ type Traffic struct {
 	serial atomic.Int64
 	phase  atomic.Int32
 	counts [phases]atomic.Int64
-	felt   atomic.Bool
 	stop   atomic.Bool
 	all    sync.WaitGroup
+
+	unavailable atomic.Bool // somebody was told so
 
 	mu  sync.Mutex
 	ops []Op
@@ -92,8 +97,7 @@ func (t *Traffic) through(phase int) error {
 	began := time.Now()
 	for {
 		done, took := int(t.counts[phase].Load()), time.Since(began)
-		felt := phase != During || !t.plan.Felt || t.felt.Load()
-		if felt && done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] {
+		if done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] && (phase != During || t.wasFelt()) {
 			return nil
 		}
 		if took > t.plan.AtMost {
@@ -101,6 +105,10 @@ func (t *Traffic) through(phase int) error {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+func (t *Traffic) wasFelt() bool {
+	return (!t.plan.Unavailable || t.unavailable.Load()) && (t.plan.Felt == nil || t.plan.Felt())
 }
 
 // Done is how many requests of the phase have ended.
@@ -127,7 +135,7 @@ func (t *Traffic) do(o Op, ask func(*Op)) Op {
 	t.mu.Unlock()
 	if o.Status == 0 || o.Status == http.StatusServiceUnavailable {
 		if o.Phase == During {
-			t.felt.Store(true)
+			t.unavailable.Store(true)
 		}
 		time.Sleep(time.Millisecond) // a client that is turned away doesn't come back at once
 	}
