@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +62,7 @@ type Cache struct {
 	cfg     Config
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	now     func() time.Time
+	reads   *group
 
 	mu        sync.Mutex
 	client    redis.UniversalClient
@@ -98,7 +101,7 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.TotalFailures >= failures },
 		// An error that Redis itself answered came quickly: it is no reason to stay away.
 		IsSuccessful: func(err error) bool { return err == nil || isReply(err) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, errCaller) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errCaller) || errors.Is(err, errTogether) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case from == gobreaker.StateClosed:
@@ -108,11 +111,14 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 			}
 		},
 	})
+	c.reads = newGroup(c.together)
 	return c
 }
 
-// Close ends what the cache opened itself; the client given to New is the caller's.
+// Close ends what the cache opened itself, and waits for what is on its way, which
+// is at most Config.Timeout; the client given to New is the caller's.
 func (c *Cache) Close() error {
+	c.reads.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -123,7 +129,9 @@ func (c *Cache) Close() error {
 	return c.client.Close()
 }
 
-// Get returns the entries of keys in one round trip (Cluster: one a node).
+// Get returns the entries of keys in one round trip (Cluster: one a node). Calls
+// that come while one is on its way go together in the next, but in a Cluster,
+// where the trouble of one node would be everybody's.
 func (c *Cache) Get(ctx context.Context, epoch string, keys []interlock.CacheKey) ([]interlock.CacheEntry, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -134,10 +142,10 @@ func (c *Cache) Get(ctx context.Context, epoch string, keys []interlock.CacheKey
 	}
 	var values []string
 	err := c.call(ctx, func(ctx context.Context, client redis.UniversalClient) (err error) {
-		values, err = read(ctx, client, names)
+		values, err = c.read(ctx, client, names)
 		return err
 	})
-	if errors.Is(err, errWrongKey) {
+	if errors.Is(err, errWrongKey) && !errors.Is(err, errTogether) {
 		c.corrupt(err)
 	}
 	if err != nil {
@@ -217,7 +225,7 @@ func (c *Cache) write(ctx context.Context, script *redis.Script, doing string, w
 	var times []int64
 	sent := c.now()
 	err := c.call(ctx, func(ctx context.Context, client redis.UniversalClient) (err error) {
-		times, err = run(ctx, client, script, writes)
+		times, err = bounded(ctx, client, func() ([]int64, error) { return run(ctx, client, script, writes) })
 		return err
 	})
 	if err != nil {
@@ -250,4 +258,7 @@ func (c *Cache) watchSkew(sent time.Time, times []int64) {
 
 // fixed is n in decimal with leading zeros: versions are over 2^53, the largest
 // whole number that a Lua script can compare, so they are compared in two halves.
-func fixed(n int64, width int) string { return fmt.Sprintf("%0*d", width, n) }
+func fixed(n int64, width int) string {
+	digits := strconv.FormatInt(n, 10)
+	return strings.Repeat("0", max(0, width-len(digits))) + digits
+}

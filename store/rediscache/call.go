@@ -3,6 +3,7 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,7 +29,7 @@ func (c *Cache) call(ctx context.Context, f func(context.Context, redis.Universa
 	_, err := c.breaker.Execute(func() (struct{}, error) {
 		limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
-		err := bounded(limited, client, f)
+		err := f(limited, client)
 		// A caller's deadline is no excuse: with short ones the breaker would never open.
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			err = errors.Join(errCaller, ctx.Err())
@@ -38,21 +39,37 @@ func (c *Cache) call(ctx context.Context, f func(context.Context, redis.Universa
 	return err
 }
 
-// bounded leaves at the deadline even with a client that doesn't. f's results
-// must then not be read: callers return on the error.
-func bounded(ctx context.Context, client redis.UniversalClient, f func(context.Context, redis.UniversalClient) error) error {
+// bounded leaves at the deadline even with a client that doesn't.
+func bounded[T any](ctx context.Context, client redis.UniversalClient, f func() (T, error)) (T, error) {
 	if heedsContext(client) {
-		return f(ctx, client)
+		return f()
 	}
-	done := make(chan error, 1)
-	go func() { done <- f(ctx, client) }()
+	type answer struct {
+		value T
+		err   error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		var a answer
+		defer func() {
+			if p := recover(); p != nil {
+				a.err = panicked(p)
+			}
+			done <- a
+		}()
+		a.err = errNotFinished
+		a.value, a.err = f()
+	}()
 	select {
-	case err := <-done:
-		return err
+	case a := <-done:
+		return a.value, a.err
 	case <-ctx.Done():
-		return ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
+
+func panicked(p any) error { return fmt.Errorf("the Redis client panicked: %v", p) }
 
 func heedsContext(client redis.UniversalClient) bool {
 	switch c := client.(type) {
@@ -71,28 +88,45 @@ func isReply(err error) bool {
 }
 
 // read gets values; "" is a miss, also for a value that is no string.
-func read(ctx context.Context, client redis.UniversalClient, names []string) ([]string, error) {
-	values := make([]string, len(names))
-	if single, ok := client.(*redis.Client); ok {
-		replies, err := single.MGet(ctx, names...).Result()
-		if err != nil {
-			return nil, err
-		}
-		if len(replies) != len(names) {
-			return nil, errWrongKey // somebody else's reply
-		}
-		for i, r := range replies {
-			values[i], _ = r.(string)
-		}
-		return values, nil
+func (c *Cache) read(ctx context.Context, client redis.UniversalClient, names []string) ([]string, error) {
+	if _, single := client.(*redis.Client); single {
+		return c.reads.get(ctx, names)
 	}
-	// In a cluster the keys lie in different slots, which MGET refuses.
+	return bounded(ctx, client, func() ([]string, error) { return gets(ctx, client, names) })
+}
+
+// together gets what callers want in one round trip.
+func (c *Cache) together(ctx context.Context, names []string) ([]string, error) {
+	c.mu.Lock()
+	client := c.client
+	c.mu.Unlock()
+	return bounded(ctx, client, func() ([]string, error) { return mget(ctx, client, names) })
+}
+
+func mget(ctx context.Context, client redis.UniversalClient, names []string) ([]string, error) {
+	replies, err := client.MGet(ctx, names...).Result()
+	if err != nil {
+		return nil, err
+	}
+	if len(replies) != len(names) {
+		return nil, errWrongKey // somebody else's reply
+	}
+	values := make([]string, len(names))
+	for i, r := range replies {
+		values[i], _ = r.(string)
+	}
+	return values, nil
+}
+
+// gets is for a cluster, where the keys lie in different slots, which MGET refuses.
+func gets(ctx context.Context, client redis.UniversalClient, names []string) ([]string, error) {
 	pipe := client.Pipeline()
 	replies := make([]*redis.StringCmd, len(names))
 	for i, name := range names {
 		replies[i] = pipe.Get(ctx, name)
 	}
 	_, _ = pipe.Exec(ctx) // the first error, a miss included; each reply is looked at
+	values := make([]string, len(names))
 	for i, r := range replies {
 		err := r.Err()
 		if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {

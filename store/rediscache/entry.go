@@ -24,6 +24,7 @@ const (
 	timeWidth    = 15
 	headLen      = len(magic) + 2*versionWidth + 2*timeWidth
 	lengthLen    = 8
+	withKey      = "mac:"
 	macLen       = sha256.Size
 )
 
@@ -37,17 +38,21 @@ var (
 // tuples share a name. Authenticated entries have names of their own: gates with
 // and without a key don't read each other's.
 func (c *Cache) name(epoch string, k interlock.CacheKey) string {
-	var b strings.Builder
-	b.WriteString(c.cfg.Prefix)
+	parts := [...]string{epoch, k.Kind, k.Tenant, k.Machine, k.ID}
+	size := len(c.cfg.Prefix) + len(withKey)
+	for _, part := range parts {
+		size += len(part) + 4 // of a length with its colon, as a rule
+	}
+	b := append(make([]byte, 0, size), c.cfg.Prefix...)
 	if len(c.cfg.Key) > 0 {
-		b.WriteString("mac:")
+		b = append(b, withKey...)
 	}
-	for _, part := range []string{epoch, k.Kind, k.Tenant, k.Machine, k.ID} {
-		b.WriteString(strconv.Itoa(len(part)))
-		b.WriteByte(':')
-		b.WriteString(part)
+	for _, part := range parts {
+		b = strconv.AppendInt(b, int64(len(part)), 10)
+		b = append(b, ':')
+		b = append(b, part...)
 	}
-	return b.String()
+	return string(b)
 }
 
 // seal makes the body of an entry.

@@ -131,11 +131,18 @@ func caching() []mutant {
 		redis("entry's code", "an entry that somebody else wrote is a miss, where there is a key", "store/rediscache/entry.go",
 			`if !hmac.Equal([]byte(rest[len(rest)-macLen:]), c.mac(head[:versionWidth+timeWidth], []byte(signed))) {`, `if len(signed) == 0 {`, "TestForged"),
 		redis("lengths in keys", "no two tuples of names share a key", "store/rediscache/entry.go",
-			`		b.WriteString(strconv.Itoa(len(part)))
-`, `		b.WriteString(strconv.Itoa(len(part))[:0])
+			`		b = strconv.AppendInt(b, int64(len(part)), 10)
+`, `		b = strconv.AppendInt(b, int64(len(part)), 10)[:len(b)]
 `, "FuzzName"),
 		redis("late put", "an entry that Redis gets after its time is refused there", "store/rediscache/script.go",
 			`if tonumber(ARGV[2]) <= now or`, `if`, "TestDelayedWrites"),
+		redis("together: one's own values", "nobody gets the values that another asked for in the same round trip", "store/rediscache/group.go",
+			`return t.values[at : at+len(names)], nil`, `return t.values[:len(names)], nil`, "TestWhoComesMeanwhile|TestManyCallers"),
+		redis("together: who leaves", "a caller who leaves isn't held up by what is on its way", "store/rediscache/group.go",
+			`	case <-ctx.Done():
+		g.withdraw(t)
+		return nil, ctx.Err()
+`, ``, "TestWhoLeaves"),
 		onGate(mutant{name: "cached instance's key", takes: "a cached instance of another key is a miss",
 			edits: one("facts.go", `				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {`, `				false {`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
