@@ -134,6 +134,18 @@ func actorChanges(c *interlock.Commit) []*interlock.ActorChange {
 // an error. The order of locks is the same everywhere: actors by id, store and
 // revision, the idempotency key, instance, the application's row, history.
 func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
+	if s.d.AtOnce != nil {
+		if err := Check(c); err != nil {
+			return err
+		}
+		done, err := s.d.AtOnce(ctx, tx, c)
+		switch {
+		case err != nil:
+			return err
+		case done:
+			return s.applyBound(ctx, tx, c)
+		}
+	}
 	e, err := EncodeCommit(c)
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/interlock-go/interlock"
 )
 
 // Dialect is what differs between the databases.
@@ -36,6 +38,10 @@ type Dialect struct {
 	// Server names the server and its line of descent, so that another one, or a
 	// standby that took over, has another name; "" where it doesn't tell. nil: never.
 	Server func(ctx context.Context, c Conn) (string, error)
+	// AtOnce checks all predicates of a commit but those of the application's row,
+	// and writes all but that row, by one statement. It is done or not: what it
+	// can't say so it leaves alone. nil: nothing can be.
+	AtOnce func(ctx context.Context, tx Conn, c *interlock.Commit) (done bool, err error)
 	// Retry tells of errors after which the same transaction may succeed.
 	Retry func(error) bool
 }

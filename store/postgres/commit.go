@@ -67,8 +67,8 @@ type single struct {
 	bound          map[string]bool
 }
 
-func newSingle(schema string, bindings []interlock.Binding) single {
-	s := single{schema: schema, bound: map[string]bool{}}
+func newSingle(schema string, bindings []interlock.Binding) *single {
+	s := &single{schema: schema, bound: map[string]bool{}}
 	expand := func(query string) string {
 		return strings.ReplaceAll(query, "il.", sqlstore.Quote(schema)+".")
 	}
@@ -81,10 +81,15 @@ func newSingle(schema string, bindings []interlock.Binding) single {
 	return s
 }
 
+// whole: there is no row of the application's beside what the statement says.
+func (s *single) whole(c *interlock.Commit) bool {
+	return s.fits(c) && c.Bound == nil && !s.bound[c.Instance.Next.Machine]
+}
+
 // fits: only an instance changes, under actors that exist. An absent actor has
 // no row to lock, texts are erased row by row, rows leave after their $archive has come, and the last administrator is counted after the change.
 func (s *single) fits(c *interlock.Commit) bool {
-	if c.Instance == nil || c.Bound != nil || c.KeepAdmin || c.Erase != nil || c.Archive != nil || s.bound[c.Instance.Next.Machine] {
+	if c.Instance == nil || c.KeepAdmin || c.Erase != nil || c.Archive != nil {
 		return false
 	}
 	for _, a := range c.Actors {
@@ -106,7 +111,7 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 	if err := errors.Join(ctx.Err(), sqlstore.Check(c)); err != nil {
 		return err
 	}
-	if !s.single.fits(c) {
+	if !s.single.whole(c) {
 		return s.shared.Commit(ctx, c)
 	}
 	if c.Instance.PrevVersion > 0 {
@@ -117,18 +122,37 @@ func (s *Store) Commit(ctx context.Context, c *interlock.Commit) error {
 		return err
 	}
 	err = s.Retry(ctx, func() error { return s.commitSingle(ctx, s.single.insert, args) })
-	if s.violated(err) == "instance_pkey" {
+	return s.single.meaning(err)
+}
+
+// meaning: two who make the same instance meet at its key.
+func (s *single) meaning(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" && pg.SchemaName == s.schema && pg.ConstraintName == "instance_pkey" {
 		return interlock.ErrExists
 	}
 	return err
 }
 
-func (s *Store) violated(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23505" && pg.SchemaName == s.schema {
-		return pg.ConstraintName
+// within is the statement in a transaction that may have more to do. It is
+// sqlstore.Dialect's AtOnce.
+func (s *single) within(ctx context.Context, tx sqlstore.Conn, c *interlock.Commit) (done bool, err error) {
+	if !s.fits(c) {
+		return false, nil
 	}
-	return ""
+	args, err := singleArgs(c)
+	if err != nil {
+		return false, err
+	}
+	query := s.insert
+	if c.Instance.PrevVersion > 0 {
+		query = s.update
+	}
+	no, err := askSingle(ctx, tx, query, args)
+	if err != nil {
+		return false, s.meaning(err)
+	}
+	return no == nil, no
 }
 
 func (s *Store) commitSingle(ctx context.Context, query string, args []any) error {
@@ -136,25 +160,34 @@ func (s *Store) commitSingle(ctx context.Context, query string, args []any) erro
 }
 
 func (s *Store) sendSingle(ctx context.Context, conn sqlstore.Conn, query string, args []any) error {
+	no, err := askSingle(ctx, conn, query, args)
+	if err != nil {
+		return outcome(err)
+	}
+	return no
+}
+
+// askSingle runs the statement: no is why it wrote nothing, though it was run.
+func askSingle(ctx context.Context, conn sqlstore.Conn, query string, args []any) (no, err error) {
 	var n int64
 	var ours bool // the key, where there is one
 	rows, err := conn.Query(ctx, query, args...)
 	if err != nil {
-		return outcome(err)
+		return nil, err
 	}
 	defer rows.Close()
 	if rows.Next() {
 		err = rows.Scan(&n, &ours)
 	}
 	rows.Close()
-	err = outcome(errors.Join(rows.Err(), err))
+	err = errors.Join(rows.Err(), err)
 	switch {
 	case err != nil || n > 0:
-		return err
+		return nil, err
 	case !ours:
-		return interlock.ErrKeyUsed
+		return interlock.ErrKeyUsed, nil
 	}
-	return interlock.ErrStale
+	return interlock.ErrStale, nil
 }
 
 func notNil(b []byte) []byte { return append([]byte{}, b...) }

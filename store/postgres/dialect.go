@@ -31,6 +31,7 @@ func dialect(schema string) *sqlstore.Dialect {
 		Guards:       guards(),
 		GuardSQL:     guardSQL(schema),
 		Bind:         bind,
+		AtOnce:       newSingle(schema, nil).within,
 		Retry:        retry,
 	}
 }

@@ -17,7 +17,7 @@ func (s *Store) CommitTogether(ctx context.Context, commits []*interlock.Commit)
 	errs, done := make([]error, len(commits)), make(chan struct{})
 	waiting := 0
 	for i, c := range commits {
-		if sqlstore.Check(c) == nil && s.single.fits(c) && c.Instance.PrevVersion > 0 {
+		if sqlstore.Check(c) == nil && s.single.whole(c) && c.Instance.PrevVersion > 0 {
 			waiting++
 		}
 		go func() {

@@ -43,7 +43,7 @@ type Store struct {
 	db        database
 	schema    string
 	noMigrate bool
-	single    single
+	single    *single
 	group     group
 }
 
