@@ -22,5 +22,5 @@ type Observation struct {
 	Duration time.Duration
 	Cached   bool   // the final decision rested on cached facts
 	Looks    int    // decisions made: 1, or more after a second look or a lost race
-	Alarm    string // not "" when something needs a human: policy_failed, drift, person_mismatch, state_unknown, outcome_unknown, cache_corrupt, cache_not_dropped, activation_half, revision_superseded, revision_retired, store_rewound or mark_failed
+	Alarm    string // not "" when something needs a human: policy_failed, drift, person_mismatch, state_unknown, outcome_unknown, cache_corrupt, cache_not_dropped, activation_half, revision_superseded, revision_retired, store_rewound, mark_failed or log_grows
 }

@@ -23,6 +23,7 @@ type watch struct {
 	rules   atomic.Pointer[map[string]string] // machine → status of the revision that the gate has; nil: not looked yet
 	rewound atomic.Pointer[RewoundError]
 	wrote   atomic.Bool // something was committed since the last mark
+	grows   bool        // the store's log, and that was told; of run alone
 }
 
 const (
@@ -90,6 +91,7 @@ func (w *watch) listen(ctx context.Context) {
 
 // look asks the store. One that doesn't answer changes nothing: what was known holds.
 func (w *watch) look(ctx context.Context) {
+	w.lookAtLog(ctx)
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	if err := errors.Join(w.lookAtStore(ctx), w.lookAtRules(ctx)); err != nil && ctx.Err() == nil {
@@ -119,6 +121,19 @@ func (w *watch) lookAtStore(ctx context.Context) error {
 		w.rewound.Store(nil)
 	}
 	return err
+}
+
+// lookAtLog tells once of a log that grows.
+func (w *watch) lookAtLog(ctx context.Context) {
+	s, ok := w.store.(interface{ Checkpointed() error })
+	if !ok {
+		return
+	}
+	err := s.Checkpointed()
+	if err != nil && !w.grows {
+		w.gate.alarm(ctx, "log_grows", "the database's log grows; commits go on while there is room on the disk", slog.Any("error", err))
+	}
+	w.grows = err != nil
 }
 
 // lookAtRules doesn't look while the gate activates others itself.

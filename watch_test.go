@@ -255,6 +255,44 @@ func TestStorePutBackUnderARunningGate(t *testing.T) {
 	fire(t, d.former, employee("erin"), "17", "submit")
 }
 
+// growing is a store whose log grows, while it says so.
+type growing struct {
+	*sqlite.Store
+	asked atomic.Int64
+	err   atomic.Pointer[error]
+}
+
+func (g *growing) Checkpointed() error {
+	g.asked.Add(1)
+	if err := g.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// A log that grows is an alarm once, until it has shrunk and grows again; the gate
+// goes on.
+func TestALogThatGrowsIsAnAlarm(t *testing.T) {
+	st, heard := &growing{Store: memory(t)}, &alarms{}
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.Poll, c.Observer = st, 2*time.Millisecond, heard })
+	newLoan(t, g, "17")
+	looks := func() {
+		t.Helper()
+		n := st.asked.Load()
+		require.Eventually(t, func() bool { return st.asked.Load() > n+3 }, 20*time.Second, time.Millisecond)
+	}
+	full := errors.New("no room")
+	for n := range 2 {
+		looks()
+		require.Equal(t, n, heard.count("log_grows"))
+		st.err.Store(&full)
+		looks()
+		fire(t, g, employee("erin"), "17", []string{"submit", "review"}[n])
+		require.Equal(t, n+1, heard.count("log_grows"))
+		st.err.Store(nil)
+	}
+}
+
 // A gate leaves a mark when it ends, if it committed anything.
 func TestCloseMarksTheStore(t *testing.T) {
 	st := memory(t)

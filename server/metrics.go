@@ -44,7 +44,7 @@ var (
 	stageLabels = []interlock.Stage{"", interlock.StageIdentity, interlock.StageGraph, interlock.StageInput,
 		interlock.StagePolicy, interlock.StageConflict, interlock.StageUnavailable}
 	alarmLabels = []string{"policy_failed", "drift", "person_mismatch", "state_unknown", "outcome_unknown", "cache_corrupt", "activation_half", "checkpoint_failed",
-		"revision_superseded", "revision_retired", "store_rewound", "mark_failed", "cache_not_dropped", "cache_down", "cache_up", "clock_skew"}
+		"revision_superseded", "revision_retired", "store_rewound", "mark_failed", "log_grows", "cache_not_dropped", "cache_down", "cache_up", "clock_skew"}
 	methodLabels = []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete}
 	buckets      = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )

@@ -3,7 +3,9 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,12 +18,14 @@ import (
 )
 
 // BenchmarkCommit is one transition with texts and a message, of so many clients
-// who each wait for their answer. Beside its time: the CPU that the process took.
+// who each wait for their answer. Beside its time: the CPU that the process took, how
+// long the slowest waited, and how large the log beside the file became.
 func BenchmarkCommit(b *testing.B) {
 	for _, clients := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(clients, " clients"), func(b *testing.B) {
 			ctx := context.Background()
-			s, err := Open(filepath.Join(b.TempDir(), "b.db"))
+			path := filepath.Join(b.TempDir(), "b.db")
+			s, err := Open(path)
 			require.NoError(b, err)
 			defer s.Close()
 			require.NoError(b, s.Migrate(ctx))
@@ -36,21 +40,36 @@ func BenchmarkCommit(b *testing.B) {
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			var wg sync.WaitGroup
+			waited := make([][]time.Duration, clients)
+			for i := range waited {
+				waited[i] = make([]time.Duration, 0, 2*b.N/clients+1)
+			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			began := cpu()
 			for i := range clients {
 				wg.Go(func() {
 					for v := int64(2); left.Add(-1) >= 0; v++ {
-						if err := s.Commit(ctx, stepOf(epoch, fmt.Sprint(i), v)); err != nil {
+						c, at := stepOf(epoch, fmt.Sprint(i), v), time.Now()
+						if err := s.Commit(ctx, c); err != nil {
 							b.Error(err)
 							return
 						}
+						waited[i] = append(waited[i], time.Since(at))
 					}
 				})
 			}
 			wg.Wait()
+			b.StopTimer()
 			b.ReportMetric(float64((cpu()-began).Microseconds())/float64(b.N), "cpu-µs/op")
+			all := slices.Concat(waited...)
+			slices.Sort(all)
+			for name, at := range map[string]int{"p50-ms": len(all) / 2, "p99-ms": len(all) * 99 / 100, "p999-ms": len(all) * 999 / 1000, "max-ms": len(all) - 1} {
+				b.ReportMetric(float64(all[at].Microseconds())/1000, name)
+			}
+			if log, err := os.Stat(path + "-wal"); err == nil {
+				b.ReportMetric(float64(log.Size())/(1<<20), "wal-MiB")
+			}
 		})
 	}
 }

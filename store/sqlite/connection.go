@@ -27,6 +27,7 @@ type driverConn interface {
 	driver.Pinger
 	driver.SessionResetter
 	driver.Validator
+	sqlite.DBStatus
 }
 
 // connection is one that writes. To database/sql, and so to the application, it
@@ -38,17 +39,21 @@ type connection struct {
 	prepared map[string]preparedStmt // by their text
 	values   []driver.NamedValue     // of the statement that runs, used again
 	spoilt   bool                    // it may still be in something: nobody uses it again
+	wrote    func(pages int)         // to the log, by a commit
 }
 
 // connector makes connections of the registered driver's.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	wrote func(pages int)
+}
 
-func openConnections(dsn string) (*sql.DB, error) {
+func openConnections(dsn string, wrote func(pages int)) (*sql.DB, error) {
 	of, err := sqlite.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connector{of}), nil
+	return sql.OpenDB(connector{of, wrote}), nil
 }
 
 // Connect is driver.Connector's.
@@ -62,7 +67,7 @@ func (c connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("a connection of the driver's is a %T", made), made.Close())
 	}
-	return &connection{driverConn: own, prepared: map[string]preparedStmt{}}, nil
+	return &connection{driverConn: own, prepared: map[string]preparedStmt{}, wrote: c.wrote}, nil
 }
 
 // Close ends the statements first, which would keep the file open.

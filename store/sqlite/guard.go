@@ -61,8 +61,12 @@ func (t *guardedTx) Commit() error {
 	err := t.end(t.Tx.Commit)
 	if err != nil {
 		_ = t.end(t.Tx.Rollback) // what still runs would keep the file locked
+		return err
 	}
-	return err
+	if pages, _, err := t.of.Status(sqlite.DBStatusCacheWrite, true); err == nil {
+		t.of.wrote(pages)
+	}
+	return nil
 }
 
 func (t *guardedTx) Rollback() error { return t.end(t.Tx.Rollback) }

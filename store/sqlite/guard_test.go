@@ -314,7 +314,12 @@ func (w *world) connection() (own *connection) {
 // replace puts another connection of the driver's under the writer.
 func (w *world) replace(by func(driverConn) driverConn) {
 	w.Helper()
-	conn, err := w.writer.db.Conn(w.Context())
+	w.replaceIn(w.writer.db, by)
+}
+
+func (w *world) replaceIn(db *sql.DB, by func(driverConn) driverConn) {
+	w.Helper()
+	conn, err := db.Conn(w.Context())
 	require.NoError(w, err)
 	defer conn.Close()
 	require.NoError(w, conn.Raw(func(c any) error {

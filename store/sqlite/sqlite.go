@@ -36,16 +36,17 @@ type shared = sqlstore.Store
 // Store is an interlock.Store on SQLite. Make it with [Open].
 type Store struct {
 	*shared
-	reader     *sql.DB
-	statements *statements // of the reader
-	writer     *writer     // nil when read-only
-	lock       *os.File
-	folder     string // of ":memory:", removed by Close
-	commits    group
-	copies     *copies // nil: none are kept
-	bindings   map[string]bool
-	witness    string // "": none
-	readOnly   bool
+	reader      *sql.DB
+	statements  *statements  // of the reader
+	writer      *writer      // nil when read-only
+	checkpoints *checkpoints // nil when read-only
+	lock        *os.File
+	folder      string // of ":memory:", removed by Close
+	commits     group
+	copies      *copies // nil: none are kept
+	bindings    map[string]bool
+	witness     string // "": none
+	readOnly    bool
 }
 
 var _ interlock.Store = (*Store)(nil)
@@ -151,7 +152,7 @@ func (s *Store) open(path string) (err error) {
 	target.Path = filepath.ToSlash(path)
 	if !s.readOnly {
 		// First of all: it makes the file a WAL.
-		db, err := openConnections(dsn(target, memory, writes))
+		db, err := openConnections(dsn(target, memory, writes), func(pages int) { s.checkpoints.wrote(pages) })
 		if err != nil {
 			return err
 		}
@@ -160,6 +161,11 @@ func (s *Store) open(path string) (err error) {
 		if err := db.Ping(); err != nil {
 			return err
 		}
+		beside, err := openConnections(dsn(target, memory, checks), func(int) {})
+		if err != nil {
+			return err
+		}
+		s.checkpoints = newCheckpoints(beside, s.writer) // connects when there is something to copy
 		if s.witness == "" && !memory {
 			if real, err := filepath.EvalSymlinks(path); err == nil {
 				path = real // beside the lock, whatever the file is called
@@ -186,6 +192,7 @@ const (
 	writes mode = iota
 	reads
 	readsOnly
+	checks // checkpoints
 )
 
 func dsn(target url.URL, memory bool, m mode) string {
@@ -194,18 +201,19 @@ func dsn(target url.URL, memory bool, m mode) string {
 		"_dqs":         {"0"}, // "x" is a name, never a text
 		"_time_format": {"sqlite"},
 	}
+	synchronous := "synchronous(full)"
+	if memory {
+		synchronous = "synchronous(off)"
+	}
 	switch m {
 	case writes:
 		q.Set("_txlock", "immediate")
 		// Changes stay in the writer's memory until the commit, so that readers never wait for a handler.
-		// A group of commits fills SQLite's own 1,000 pages of log: then each would write
-		// its pages twice. With 4,000, 16 MiB, those that several change go to the file once.
-		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)", "cache_spill(0)", "wal_autocheckpoint(4000)")
-		if memory {
-			q["_pragma"] = append(q["_pragma"], "synchronous(off)")
-		} else {
-			q["_pragma"] = append(q["_pragma"], "synchronous(full)")
-		}
+		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)", "cache_spill(0)", synchronous,
+			fmt.Sprintf("wal_autocheckpoint(%d)", checkpointNet), fmt.Sprintf("journal_size_limit(%d)", logKept))
+	case checks:
+		// In the writer's turn it waits for nobody. It syncs as the writer does: before the log begins anew, the file.
+		q["_pragma"] = []string{"busy_timeout(0)", "query_only(1)", synchronous}
 	case reads:
 		q["_pragma"] = append(q["_pragma"], "query_only(1)")
 	case readsOnly:
@@ -283,9 +291,15 @@ func (s *Store) Write(ctx context.Context, fn func(*sql.Tx) error) error {
 // that is being written has ended. What waits its turn gets an error.
 func (s *Store) Close() error {
 	var errs []error
+	if s.checkpoints != nil {
+		s.checkpoints.stop() // it may have the turn
+	}
 	if s.writer != nil {
 		_ = s.writer.wait(context.Background()) // which nothing ends
 		defer s.writer.end()
+	}
+	if s.checkpoints != nil {
+		errs = append(errs, s.checkpoints.close())
 	}
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
