@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,8 +18,11 @@ import (
 // others wait while thousands of pages are read, written and synced. Here they are
 // copied beside the writer, and in its turn only what was written meanwhile: SQLite
 // begins the log anew when all of it is copied and nobody reads it any more, which
-// beside a busy writer never happens. The copying, the order of its syncs, and what
-// it keeps for those who read older states, are SQLite's (https://www.sqlite.org/wal.html).
+// beside a busy writer never happens. It also syncs the file only after a pass behind
+// which nothing was written; so a pass has the turn while it copies the little that is
+// left, and gives it back when it takes longer, for then it syncs. Nothing rests on
+// that guess: what is copied, in which order it is synced, and what is kept for those
+// who read older states, is SQLite's matter (https://www.sqlite.org/wal.html).
 
 const (
 	// checkpointAfter is how many pages are written to the log (16 MiB) between two
@@ -33,8 +37,10 @@ const (
 	// long reader it may be as large as the disk.
 	logKept = 64 << 20
 
-	// mostPasses bounds one run: what is written during the last is copied in the turn.
-	mostPasses = 4
+	// besides and turns are how many passes a run has beside the writer and in its turn;
+	// of that each but the last has no more than turnLimit.
+	besides, turns = 4, 4
+	turnLimit      = 4 * time.Millisecond
 )
 
 // checkpoints copies the log into the file, in one goroutine at most, which lives
@@ -120,8 +126,8 @@ func (c *checkpoints) checkpoint() {
 
 // copy copies beside the writer until little is left, and that in its turn.
 func (c *checkpoints) copy() (p passed, err error) {
-	little := c.after / 16
-	for range mostPasses {
+	little := c.after / 32
+	for range besides {
 		before := c.written.Load()
 		if p, err = c.pass(); err != nil || p.locked {
 			return p, err
@@ -130,14 +136,33 @@ func (c *checkpoints) copy() (p passed, err error) {
 			break
 		}
 	}
-	if p.left() > little { // a reader's: the writer's turn would not help
-		return p, nil
+	for n := range turns {
+		if p.left() > little { // a reader's: the writer's turn would not help
+			break
+		}
+		limit := turnLimit
+		if n == turns-1 {
+			limit = time.Hour // the syncs of the others have left little to this one
+		}
+		alone := false
+		if p, alone, err = c.inTurn(limit); err != nil || p.locked || alone && p.left() == 0 {
+			break
+		}
 	}
+	return p, err
+}
+
+// inTurn is a pass in the writer's turn, of which it takes so much at most. It was
+// alone if that was enough: no transaction began before all was copied.
+func (c *checkpoints) inTurn(limit time.Duration) (p passed, alone bool, err error) {
 	if err := c.writer.wait(c.ctx); err != nil {
-		return p, err
+		return p, false, err
 	}
-	defer c.writer.end()
-	return c.pass()
+	end := sync.OnceFunc(c.writer.end)
+	defer end()
+	over := time.AfterFunc(limit, end)
+	p, err = c.pass()
+	return p, over.Stop(), err
 }
 
 // pass copies what nobody reads in an older state, and waits for nobody.

@@ -20,6 +20,9 @@ import (
 // CheckpointAfter lets the log be copied after so many pages.
 func (s *Store) CheckpointAfter(pages int64) { s.checkpoints.set(pages) }
 
+// CheckpointsEnd waits for one that runs; nobody else may write.
+func (s *Store) CheckpointsEnd() { s.checkpoints.ended.Wait() }
+
 // logWorld has a short log, and one client, who takes the steps of one instance.
 // What would run beside him runs between his steps.
 type logWorld struct {
@@ -260,6 +263,33 @@ func TestAnotherProgramHoldsTheLog(t *testing.T) {
 	p, err := w.checkpoints.pass()
 	require.NoError(t, err)
 	require.False(t, p.locked)
+	w.moved2()
+}
+
+// What is left is copied in the writer's turn, which is given back while a pass takes
+// long; then it was not alone, and there is another one.
+func TestWhatIsLeftIsCopiedInTheWritersTurn(t *testing.T) {
+	w := newLogWorld(t)
+	var held []bool
+	w.on(func(c driverConn) driverConn {
+		return obstructed{c, func(context.Context) error {
+			held = append(held, len(w.writer.turn) == 1)
+			if len(held) == 2 { // long
+				limit, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if err := w.writer.wait(limit); err != nil {
+					return err
+				}
+				w.writer.end()
+			}
+			return nil
+		}}
+	})
+	for w.steps(1) == 0 {
+	}
+	require.NoError(t, w.Checkpointed())
+	require.Equal(t, []bool{false, true, true}, held[:min(3, len(held))])
+	require.Empty(t, w.writer.turn)
 	w.moved2()
 }
 

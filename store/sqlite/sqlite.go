@@ -4,7 +4,7 @@
 //	store, err := sqlite.Open("interlock.db", sqlite.Table("loan", "loans", "id", "status", "amount"))
 //
 // One connection writes (WAL, synchronous=FULL: what was acknowledged survives
-// a loss of power), others read. The application shares both: [Store.Write] for
+// a loss of power), others read; one puts the log into the file beside them. The application shares both: [Store.Write] for
 // its own transactions, [Store.DB] for its queries, and *sql.Tx in a handler of
 // interlock.Do. Our tables begin with interlock_.
 package sqlite

@@ -1,0 +1,31 @@
+package main
+
+// checkpoints are the guards of SQLite's log while it is copied into the file.
+func checkpoints() []mutant {
+	log := func(name, takes, old, changed, run string) mutant {
+		return onSQLite(mutant{name: "log: " + name, takes: takes, edits: one("store/sqlite/checkpoint.go", old, changed)}, run)
+	}
+	const inTurn = "TestWhatIsLeftIsCopied"
+	return []mutant{
+		onSQLite(mutant{name: "log: the file is synced", takes: "the log begins anew only after all that was copied is synced",
+			edits: one("store/sqlite/sqlite.go", `"busy_timeout(0)", "query_only(1)", synchronous}`, `"busy_timeout(0)", "query_only(1)", "synchronous(off)"}`)}, "TestTheFileIsSynced"),
+		log("in the writer's turn", "what is left is copied while nobody writes", `	if err := c.writer.wait(c.ctx); err != nil {
+		return p, false, err
+	}
+	end := sync.OnceFunc(c.writer.end)
+`, `	end := sync.OnceFunc(func() {})
+`, inTurn),
+		log("the turn is given back", "a sync that takes long holds up no commit", `limit := turnLimit`, `limit := time.Hour`, inTurn),
+		log("alone", "a log to which somebody wrote meanwhile isn't taken for copied", `alone && p.left() == 0`, `p.left() == 0`, inTurn),
+		log("told", "a log that can't be copied is told of", `	c.failed = err
+`, `	_ = err
+`, "TestACheckpointThatFails"),
+		log("long readers are told", "a log that somebody holds up is told of", `if p.log >= 8*c.after {`, `if false {`, "TestAReaderHoldsTheLogUp"),
+		log("tried again", "a log that somebody held up is looked at soon", `		next = c.after / 8
+		if p.log`, `		next = 1 << 40
+		if p.log`, "TestAReaderHoldsTheLogUp"),
+		log("the application's", "what the application writes counts", `c.written.Add(int64(pages)) < c.due.Load()`, `c.written.Add(1) < c.due.Load()`, "TestApplicationsFillTheLog"),
+		onGate(mutant{name: "log: an alarm", takes: "a log that grows is an alarm", edits: one("watch.go", `	w.lookAtLog(ctx)
+`, ``)}, "TestALogThatGrows"),
+	}
+}
