@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,4 +118,42 @@ func (a *anything) Scan(v any) error {
 	}
 	a.v = v
 	return nil
+}
+
+// A checkpoint syncs as commits do, and waits for nobody; a database that ends
+// with the process is never synced.
+func TestSettingsOfCheckpoints(t *testing.T) {
+	for _, path := range []string{filepath.Join(t.TempDir(), "x.db"), ":memory:"} {
+		s, err := Open(path)
+		require.NoError(t, err)
+		synced := map[bool]string{true: "0", false: "2"}[path == ":memory:"]
+		for pragma, want := range map[string]string{"synchronous": synced, "busy_timeout": "0", "query_only": "1", "journal_mode": "wal"} {
+			var got string
+			require.NoError(t, s.checkpoints.db.QueryRow("PRAGMA "+pragma).Scan(&got))
+			require.Equal(t, want, got, pragma)
+		}
+		require.NoError(t, s.writer.transact(func(c *connection) error {
+			for pragma, want := range map[string]int64{"wal_autocheckpoint": checkpointNet, "journal_size_limit": logKept} {
+				rows, err := c.Query(t.Context(), "PRAGMA "+pragma)
+				require.NoError(t, err)
+				var got int64
+				require.True(t, rows.Next())
+				require.NoError(t, rows.Scan(&got))
+				rows.Close()
+				require.Equal(t, want, got, pragma)
+			}
+			return nil
+		}))
+		require.NoError(t, s.Close())
+	}
+}
+
+// Who only reads copies nothing.
+func TestReadOnlyHasNoCheckpoints(t *testing.T) {
+	w := newWorld(t)
+	s, err := Open(w.file(), ReadOnly())
+	require.NoError(t, err)
+	require.Nil(t, s.checkpoints)
+	require.NoError(t, s.Checkpointed())
+	require.NoError(t, s.Close())
 }
