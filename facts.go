@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/interlock-go/interlock/internal/jsonvalue"
@@ -209,6 +207,7 @@ func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *ma
 			keys = append(keys, actorKey(q.actor.Tenant, id))
 		}
 	}
+	expected := g.puts.expect(keys)
 	entries, err := g.cfg.Cache.Get(ctx, epoch, keys)
 	if err != nil || len(entries) != len(keys) {
 		return nil
@@ -216,7 +215,7 @@ func (g *Gate) fromCache(ctx context.Context, q *question, snap *snapshot, m *ma
 	var ci cachedInstance
 	s := Facts{Epoch: epoch}
 	for i, e := range entries {
-		if e.Version == 0 {
+		if e.Version == 0 || expected != nil && e.Version < expected[i] {
 			return nil
 		}
 		if i == 0 {
@@ -274,76 +273,6 @@ func (g *Gate) cachePut(f *facts) {
 		}
 	}
 	g.puts.send(f.epoch, entries)
-}
-
-// puts writes to the cache behind the answer: a slow cache never delays a
-// commit, and when the queue is full the write is dropped.
-type puts struct {
-	cache Cache
-	log   *slog.Logger
-	queue chan put
-	stop  context.CancelFunc // ends the writes that are under way or queued
-	done  chan struct{}
-	mu    sync.RWMutex
-	ended bool
-}
-
-type put struct {
-	epoch   string
-	entries []CacheEntry
-}
-
-const putQueue = 1024
-
-func startPuts(c Cache, log *slog.Logger) *puts {
-	all, stop := context.WithCancel(context.Background())
-	p := &puts{cache: c, log: log, queue: make(chan put, putQueue), stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		for w := range p.queue {
-			if all.Err() != nil {
-				continue
-			}
-			ctx, cancel := context.WithTimeout(all, time.Second)
-			if err := p.cache.Put(ctx, w.epoch, w.entries); err != nil {
-				p.log.Debug("cache put failed", "error", err)
-			}
-			cancel()
-		}
-	}()
-	return p
-}
-
-func (p *puts) send(epoch string, entries []CacheEntry) {
-	if len(entries) == 0 {
-		return
-	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if p.ended {
-		return
-	}
-	select {
-	case p.queue <- put{epoch, entries}:
-	default:
-	}
-}
-
-// close drops what is queued: the cache is only a hint, and may be stalled.
-func (p *puts) close(ctx context.Context) error {
-	p.stop()
-	p.mu.Lock()
-	if !p.ended {
-		p.ended = true
-		close(p.queue)
-	}
-	p.mu.Unlock()
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("interlock: a write to the cache doesn't end: %w", context.Cause(ctx))
-	}
 }
 
 // alarm is for what a person should look at.

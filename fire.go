@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/interlock-go/interlock/internal/lent"
@@ -300,19 +299,14 @@ func (g *Gate) veto(ctx context.Context, f *facts, q *question, r ruling) *Refus
 // changed the bound row besides.
 func (g *Gate) committed(ctx context.Context, f *facts, q *question, c *Commit, look int, keep bool) Result {
 	g.flights.forget()
-	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, read: f.read, actors: slices.Clone(f.actors)}
+	after := facts{snap: f.snap, m: f.m, epoch: f.epoch, isBound: f.isBound, read: f.read}
 	after.stored = &c.Instance.Next
 	if f.bound != nil {
 		after.bound = &BoundRow{State: c.Instance.Next.State, Facts: f.bound.Facts}
 	}
 	after.inst = overlay(after.stored, after.bound)
-	for _, chk := range c.Actors {
-		if chk.Change == nil {
-			continue
-		}
-		if old := after.row(chk.ID); old != nil {
-			*old = chk.Change.Next
-		} else {
+	for _, chk := range c.Actors { // the others were put when they were read
+		if chk.Change != nil {
 			after.actors = append(after.actors, chk.Change.Next)
 		}
 	}
