@@ -137,7 +137,7 @@ func caching() []mutant {
 		redis("late put", "an entry that Redis gets after its time is refused there", "store/rediscache/script.go",
 			`if tonumber(ARGV[2]) <= now or`, `if`, "TestDelayedWrites"),
 		redis("together: one's own values", "nobody gets the values that another asked for in the same round trip", "store/rediscache/group.go",
-			`return t.values[at : at+len(names)], nil`, `return t.values[:len(names)], nil`, "TestWhoComesMeanwhile|TestManyCallers"),
+			`return t.values[at : at+len(names)], nil`, `return t.values[0*at : len(names)], nil`, "TestWhoComesMeanwhile|TestManyCallers"),
 		redis("together: who leaves", "a caller who leaves isn't held up by what is on its way", "store/rediscache/group.go",
 			`	case <-ctx.Done():
 		g.withdraw(t)
