@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/interlock-go/interlock/fsm"
@@ -26,6 +27,8 @@ type machine struct {
 	*fsm.Machine
 	revision string
 	key      any // the name, as sync.Map takes it
+
+	splits [2]sync.Map // of *parts by *fsm.Edge: where a role suffices, and where grants are asked for
 }
 
 // Activate replaces machines and rules in one step: calls that have begun finish

@@ -47,11 +47,10 @@ type decider struct {
 
 	// What is the same for all that is asked of the policy.
 	instance   InputInstance
-	attributes map[string]any
+	asker      *asker
 	now        InputTime
 	remembered *Memo
-	of         *Instance        // that remembered goes with
-	askers     map[string]*Memo // by person; of menus
+	of         *Instance // that remembered goes with
 }
 
 func (d *decider) decide(ctx context.Context) ruling {

@@ -90,7 +90,7 @@ func (g *Gate) mayCreate(f *facts, q *question) *Refusal {
 		return no
 	}
 	requires := f.m.Create().Requires
-	held, grants := d.who(requires)
+	held, grants := d.holds(requires)
 	if held || len(grants) > 0 {
 		return nil
 	}

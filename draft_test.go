@@ -125,6 +125,80 @@ func TestMenuMemos(t *testing.T) {
 	require.NotSame(t, memos["bot"], memos["mark"])
 }
 
+// Menus that are asked for together tell rules what they have in common, and that is
+// nobody else's: an actor with other roles on another instance is another.
+func TestMenusInARowMemos(t *testing.T) {
+	roles := map[*interlock.Memo][]string{}
+	asked := map[string]*interlock.Memo{}
+	var held []*interlock.Memo
+	pol := &heldRules{rules: loanRules(), of: func(q *interlock.Query) {
+		if q.Input.Event == "review" {
+			held = append(held, q.Held)
+		}
+	}}
+	pol.deny = func(in *interlock.Input) []interlock.Reason {
+		if known, ok := roles[in.Memo]; ok {
+			require.Equal(t, known, in.Actor.Roles)
+		}
+		roles[in.Memo], asked[in.Instance.ID] = in.Actor.Roles, in.Memo
+		return nil
+	}
+	g := newGate(t, func(c *interlock.Config) { c.Policy = pol })
+	for _, id := range []string{"16", "17", "18", "19"} {
+		newLoan(t, g, id)
+		fire(t, g, employee("erin"), id, "submit")
+	}
+	limit(t, g, "carl", 500)
+	_, err := g.Grant(t.Context(), root, "carl", "manager", interlock.Scope{Machine: "loan", ID: "18"})
+	require.NoError(t, err)
+	var refs []interlock.Ref
+	for _, id := range []string{"16", "17", "18", "19"} {
+		refs = append(refs, interlock.Ref{Machine: "loan", ID: id})
+	}
+	clear(roles)
+	held = nil
+	menus, err := g.AvailableMany(t.Context(), employee("carl"), refs)
+	require.NoError(t, err)
+	for _, m := range menus {
+		require.NotNil(t, m)
+	}
+	require.Same(t, asked["16"], asked["17"])
+	require.NotSame(t, asked["17"], asked["18"])
+	require.NotSame(t, asked["18"], asked["19"])
+	require.Contains(t, roles[asked["18"]], "manager")
+	require.NotContains(t, roles[asked["19"]], "manager")
+	require.Len(t, held, len(refs))
+	require.NotNil(t, held[0])
+	for _, one := range held {
+		require.Same(t, held[0], one)
+	}
+	require.Equal(t, 1, pol.released)
+}
+
+// heldRules hold something from one question to the next.
+type heldRules struct {
+	*rules
+	of       func(*interlock.Query)
+	released int
+}
+
+func (r *heldRules) Compile(context.Context, []*fsm.Machine) (interlock.Rules, error) { return r, nil }
+
+func (r *heldRules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdict, error) {
+	if q.Held != nil {
+		if _, ok := q.Held.Load(r); !ok {
+			q.Held.Store(r, (*heldOnce)(r))
+		}
+		r.of(q)
+	}
+	return r.rules.Decide(ctx, q)
+}
+
+type heldOnce heldRules
+
+// Release is the end of the questions.
+func (r *heldOnce) Release() { r.released++ }
+
 // A menu asks for what is final and for what is open in one evaluation, but for
 // where an error in either would decide the other, and where somebody goes by it.
 func TestAMenuAsksOnce(t *testing.T) {

@@ -8,12 +8,7 @@ func (d *decider) misfit() *Reason {
 	if why := d.factsMisfit(); why != nil {
 		return why
 	}
-	if s := d.f.m.AttrsSchema(); s != nil {
-		if wrong := s.Check(d.attrs()); len(wrong) > 0 {
-			return &Reason{Code: "attrs_unfit", Message: "An attribute of the actor doesn't fit its declaration", Params: map[string]any{"pointer": wrong[0].Pointer}}
-		}
-	}
-	return nil
+	return d.who().misfit
 }
 
 // factsMisfit is found once for a row, however often it is decided on.
@@ -51,15 +46,11 @@ func (d *decider) memo() *Memo {
 	return d.remembered
 }
 
-// attrs are the actor's stored attributes that the machine declares.
-func (d *decider) attrs() map[string]any {
-	if d.attributes != nil {
-		return d.attributes
-	}
-	d.attributes = noMeta
+// declared are the actor's stored attributes that the machine declares.
+func (d *decider) declared() map[string]any {
 	s, rec := d.f.m.AttrsSchema(), d.f.row(d.q.actor.ID)
 	if s == nil || d.q.actor.Kind == System || rec == nil {
-		return d.attributes
+		return noMeta
 	}
 	declared, properties := 0, s.Properties()
 	for _, p := range properties {
@@ -69,17 +60,17 @@ func (d *decider) attrs() map[string]any {
 	}
 	switch declared {
 	case 0:
+		return noMeta
 	case len(rec.Attrs):
-		d.attributes = rec.Attrs
-	default:
-		d.attributes = make(map[string]any, declared)
-		for _, p := range properties {
-			if v, ok := rec.Attrs[p]; ok {
-				d.attributes[p] = v
-			}
+		return rec.Attrs
+	}
+	attrs := make(map[string]any, declared)
+	for _, p := range properties {
+		if v, ok := rec.Attrs[p]; ok {
+			attrs[p] = v
 		}
 	}
-	return d.attributes
+	return attrs
 }
 
 func (d *decider) policyInput(c candidate, person string) *Input {
@@ -91,17 +82,10 @@ func (d *decider) policyInput(c candidate, person string) *Input {
 		Transition: InputTransition{From: c.from, To: c.to, Override: c.override, Metadata: c.meta},
 		Now:        d.now,
 		Request:    InputRequest{ID: q.id},
-		Actor: InputActor{ID: q.actor.ID, Person: person, Kind: q.actor.Kind, Roles: d.roles, Attrs: d.attrs(),
+		Actor: InputActor{ID: q.actor.ID, Person: person, Kind: q.actor.Kind, Roles: d.roles, Attrs: d.who().attrs,
 			Claims: q.actor.Claims},
 		Instance: d.inputInstance(),
-	}
-	in.Memo = d.askers[person]
-	if in.Memo == nil && q.op == opMenu { // all else asks once or twice
-		in.Memo = new(Memo)
-		if d.askers == nil {
-			d.askers = map[string]*Memo{}
-		}
-		d.askers[person] = in.Memo
+		Memo:     d.who().memo(person),
 	}
 	if q.behalf != nil {
 		in.Actor.OnBehalfOf = q.behalf.ID

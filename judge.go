@@ -19,7 +19,8 @@ type candidate struct {
 	requires []string
 	checks   []string
 	meta     map[string]any
-	target   bool // ask the policy's `target`
+	target   bool      // ask the policy's `target`
+	edge     *fsm.Edge // nil: it is none
 
 	// What the caller may still give: then conditions that read it are open.
 	formOpen, noteOpen bool
@@ -71,7 +72,7 @@ func (d *decider) edge(event *fsm.Event, e *fsm.Edge, target bool) candidate {
 		maps.Copy(meta, e.Meta)
 	}
 	return candidate{event: event.Name, from: m.State(e.From).Name, to: m.State(e.To).Name, stay: e.Stay,
-		override: e.Override, requires: e.Requires, checks: e.Checks, meta: meta, target: target}
+		override: e.Override, requires: e.Requires, checks: e.Checks, meta: meta, target: target, edge: e}
 }
 
 // noMeta is nobody's to write to, as all metadata.
@@ -86,7 +87,7 @@ func (d *decider) access(event string, a fsm.Access, state string) candidate {
 // ascribed to, and nothing failed. All reasons are gathered.
 func (d *decider) judge(ctx context.Context, c candidate) judgement {
 	j := judgement{c: c}
-	held, grants := d.who(c.requires)
+	held, grants := d.holds(c.requires)
 	if len(grants) > 0 && held {
 		grants = nil // a role suffices
 	}
@@ -104,7 +105,7 @@ func (d *decider) judge(ctx context.Context, c candidate) judgement {
 		j.deny(*why)
 		return j
 	}
-	final, open := d.split(c, grants, deny)
+	final, open := d.parts(c, grants, deny)
 	granted := len(grants) == 0
 	for _, person := range d.q.persons() {
 		g, ok := d.askBoth(ctx, &j, c, person, final, open)
@@ -123,8 +124,8 @@ func (d *decider) judge(ctx context.Context, c candidate) judgement {
 	return j
 }
 
-// who looks at roles and kinds; grants are the conditions that may still grant.
-func (d *decider) who(requires []string) (held bool, grants []string) {
+// holds looks at roles and kinds; grants are the conditions that may still grant.
+func (d *decider) holds(requires []string) (held bool, grants []string) {
 	for _, r := range requires {
 		switch {
 		case strings.HasPrefix(r, "$"):
@@ -284,8 +285,12 @@ func (d *decider) askBoth(ctx context.Context, j *judgement, c candidate, person
 func (d *decider) evaluate(ctx context.Context, c candidate, person string, b batch) (Verdict, error) {
 	ctx, cancel := withTimeout(ctx, d.g.cfg.PolicyTimeout)
 	defer cancel()
-	v, err := d.f.snap.rules.Decide(ctx, &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
-		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(ctx, c)})
+	q := &Query{Input: d.policyInput(c, person), Checks: b.checks, Grants: b.grants,
+		Deny: b.deny, Target: b.target, Trace: d.q.trace, Draft: d.draft(ctx, c)}
+	if d.q.frame != nil {
+		q.Held = &d.q.frame.held
+	}
+	v, err := d.f.snap.rules.Decide(ctx, q)
 	d.trace = append(d.trace, v.Trace...)
 	return v, err
 }

@@ -50,6 +50,11 @@ type Query struct {
 	// on the verdict: no commit, no look at an instance, nothing that was asked for
 	// with [Strong]. A quicker evaluator may answer then.
 	Draft bool
+
+	// Held is where rules may keep what they hold from one question to the next, of
+	// those that are asked one after the other for one request. What is kept there
+	// and has a method Release() is released after the last. Nil: the question stands alone.
+	Held *Memo
 }
 
 // Verdict is what the rules say. Its zero value grants nothing; it does not
@@ -125,13 +130,18 @@ type memoized struct{ owner, value any }
 
 const mostMemoized = 8 // what is made for the rules in force, and for those before
 
+func (m *Memo) all() []memoized {
+	if all := m.made.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
 // Load returns what was stored for the owner.
 func (m *Memo) Load(owner any) (any, bool) {
-	if all := m.made.Load(); all != nil {
-		for _, one := range *all {
-			if one.owner == owner {
-				return one.value, true
-			}
+	for _, one := range m.all() {
+		if one.owner == owner {
+			return one.value, true
 		}
 	}
 	return nil, false
@@ -141,9 +151,8 @@ func (m *Memo) Load(owner any) (any, bool) {
 // owner is comparable.
 func (m *Memo) Store(owner, value any) {
 	next := []memoized{{owner, value}}
-	if all := m.made.Load(); all != nil {
-		next = append(next, (*all)[:min(len(*all), mostMemoized-1)]...)
-	}
+	all := m.all()
+	next = append(next, all[:min(len(all), mostMemoized-1)]...)
 	m.made.Store(&next) // of two at once one is forgotten, and made again
 }
 

@@ -48,6 +48,7 @@ type question struct {
 	dryRun    bool
 	rehearsal *decided // a dry run before the transaction puts here what it said: it is no draft, and not observed where it allows
 	trace     bool
+	frame     *frame // of menus, while they are decided
 	now       time.Time
 	begun     time.Time      // monotonic
 	facts     map[string]any // $create: the first facts; $facts: filled when decided

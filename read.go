@@ -56,6 +56,8 @@ func (g *Gate) Available(ctx context.Context, actor Actor, ref Ref) (Menu, error
 		return Menu{}, no
 	}
 	q.lent = brief
+	q.frame = new(frame)
+	defer q.frame.end()
 	snap := g.snap.Load()
 	for _, fresh := range []bool{false, true} {
 		f, bad := g.facts(ctx, q, snap, fresh)
@@ -122,6 +124,8 @@ func (g *Gate) AvailableMany(ctx context.Context, actor Actor, refs []Ref) ([]*M
 		return nil, no
 	}
 	one := *q
+	one.frame = new(frame)
+	defer one.frame.end()
 	for i, s := range all {
 		one.ref = known[i]
 		f := newFacts(snap, snap.machines[known[i].Machine], s, &one)
@@ -239,7 +243,7 @@ func (g *Gate) Counts(ctx context.Context, actor Actor, name string) (map[string
 	if no := d.identity(); no != nil {
 		return nil, no
 	}
-	held, _ := d.who(m.Read().Requires)
+	held, _ := d.holds(m.Read().Requires)
 	if !held && q.actor.Kind != System || len(m.Read().Checks) > 0 || snap.defines(m.Name(), "deny") {
 		return nil, &Refusal{Stage: StagePolicy, Code: "denied", Message: "you may not read all instances of " + m.Name()}
 	}

@@ -24,6 +24,29 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 			return v, err
 		}
 	}
+	if !twice {
+		return r.slowly(ctx, m, p, q, now, nil)
+	}
+	return r.anew(ctx, m, p, q, now)
+}
+
+// anew asks both evaluators as a whole.
+func (r *Rules) anew(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time) (interlock.Verdict, error) {
+	mine, err := r.quick(m, p, q.Input, now)
+	if err != nil {
+		return interlock.Verdict{}, err
+	}
+	return r.slowly(ctx, m, p, q, now, &claim{mine.ask, mine.machine.Release})
+}
+
+// claim is what the compiled rules say, whose value is valid until the release.
+type claim struct {
+	ask     asking
+	release func()
+}
+
+// slowly asks topdown, and fails where it and mine, unless that is nil, differ.
+func (r *Rules) slowly(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time, mine *claim) (interlock.Verdict, error) {
 	input, err := encode(m.encoder, terms{}, q.Input)
 	if err != nil {
 		return interlock.Verdict{}, err
@@ -33,19 +56,16 @@ func (r *Rules) answer(ctx context.Context, m *machineRules, p *query, q *interl
 		trace = newTracer()
 	}
 	ask := r.topdown(m, p, input, now, trace)
-	if twice {
-		other, err := r.quick(m, p, q.Input, now)
-		if err != nil {
-			return interlock.Verdict{}, err
-		}
-		ask = r.both(m, p, other, ask)
+	if mine != nil {
+		ask = r.both(m, p, mine, ask)
 	}
+	asked := *q // who is given up may read it later
 	v, err := r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		value, err := ask(ctx, cancel)
 		if err != nil {
 			return interlock.Verdict{}, err
 		}
-		return m.verdict(q, value)
+		return m.verdict(&asked, value)
 	})
 	if err == nil {
 		v.Trace = trace.lines()
@@ -169,6 +189,7 @@ type quick struct {
 	data     compiled.Value
 	now      time.Time
 	deadline time.Time // zero: ask is told when to end
+	again    bool      // the machine goes on from its evaluation before
 
 	// In the goroutine of a caller, whose context this is:
 	ctx   context.Context
@@ -189,13 +210,18 @@ func (*unending) Done() <-chan struct{}       { return nil }
 func (*unending) Err() error                  { return nil }
 func (u *unending) Value(key any) any         { return u.ctx.Value(key) }
 
-// here evaluates in the caller's goroutine.
-func (q *quick) here(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
+// here evaluates in the caller's goroutine, and is the end of the machine.
+func (q *quick) here(m *machineRules, asked *interlock.Query) (interlock.Verdict, error) {
 	defer func() {
-		v, err = inTime(q.ctx, v, panicked(recover(), err))
 		q.steps = q.machine.Steps() + q.machine.Spared()
 		q.machine.Release()
 	}()
+	return q.told(m, asked)
+}
+
+// told evaluates in the caller's goroutine.
+func (q *quick) told(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
+	defer func() { v, err = inTime(q.ctx, v, panicked(recover(), err)) }()
 	return q.verdict((*unending)(q), q, m, asked)
 }
 
@@ -212,7 +238,7 @@ func (r *Rules) quick(m *machineRules, p *query, in *interlock.Input, now time.T
 // ask gives a value that is valid until the machine's release.
 func (q *quick) ask(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
 	results, err := q.machine.Eval(ctx, compiled.Query{
-		Input: q.input, Data: q.data, Time: q.now, Cancel: cancel, Deadline: q.deadline, StrictBuiltinErrors: true,
+		Input: q.input, Data: q.data, Time: q.now, Cancel: cancel, Deadline: q.deadline, StrictBuiltinErrors: true, Again: q.again,
 	})
 	switch {
 	case err != nil:

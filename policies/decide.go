@@ -34,6 +34,9 @@ func (r *Rules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdi
 	if m == nil {
 		return interlock.Verdict{}, fmt.Errorf("policies: no rules were compiled for machine %q", q.Input.Machine)
 	}
+	if len(q.Checks)+len(q.Grants) == 0 && !(q.Deny && m.deny) && !(q.Target && m.target) {
+		return interlock.Verdict{}, nil
+	}
 	v, err := r.decide(ctx, m, q)
 	if err != nil {
 		return interlock.Verdict{}, fmt.Errorf("policies: machine %s: %w", m.name, err)
@@ -42,8 +45,9 @@ func (r *Rules) Decide(ctx context.Context, q *interlock.Query) (interlock.Verdi
 }
 
 func (r *Rules) decide(ctx context.Context, m *machineRules, q *interlock.Query) (interlock.Verdict, error) {
-	if len(q.Checks)+len(q.Grants) == 0 && !(q.Deny && m.deny) && !(q.Target && m.target) {
-		return interlock.Verdict{}, nil
+	if f := r.frame(q); f != nil {
+		defer f.mu.Unlock()
+		return f.answer(ctx, m, q)
 	}
 	prepared, err := m.query(q, r.opts)
 	if err != nil {

@@ -56,12 +56,18 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 	var none V
 	defer func() {
 		if p := recover(); p != nil {
-			out, err = none, fmt.Errorf("input: making it panicked: %v", p)
+			out, err = none, madeBadly(p)
 		}
 	}()
 	b := newBuild(e, values, maxInputBytes)
-	rest := remembered(b, in.Memo, "input", func(b *build[V]) asked[V] { return b.asked(in) })
-	out = b.object("",
+	return b.input(in, remembered(b, in.Memo, "input", func(b *build[V]) asked[V] { return b.asked(in) }))
+}
+
+func madeBadly(p any) error { return fmt.Errorf("input: making it panicked: %v", p) }
+
+// input is all of it, and the end of the build.
+func (b *build[V]) input(in *interlock.Input, rest asked[V]) (V, error) {
+	out := b.object("",
 		rest.machine,
 		b.text("event", in.Event),
 		b.object("transition",
@@ -77,9 +83,10 @@ func encode[V any](e *encoder, values maker[V], in *interlock.Input) (out V, err
 		rest.now,
 		rest.request,
 	)
-	err = b.err
+	err := b.err
 	b.done()
 	if err != nil {
+		var none V
 		return none, fmt.Errorf("input: %w", err)
 	}
 	return out, nil
@@ -106,12 +113,22 @@ func remembered[V, P any](b *build[V], memo *interlock.Memo, at string, make fun
 	if kept, ok := memo.Load(owner); ok {
 		one, _ = kept.(made[P])
 	} else {
-		alone := newBuild(b.encoder, b.lasting(), b.limit)
-		one.part = make(alone)
-		one.bytes, one.err = alone.bytes, alone.err
-		alone.done()
+		one = alone(newBuild(b.encoder, b.lasting(), b.limit), make)
 		memo.Store(owner, one)
 	}
+	return takes(b, at, &one)
+}
+
+// alone makes a part by itself, and ends the build.
+func alone[V, P any](b *build[V], make func(*build[V]) P) (one made[P]) {
+	one.part = make(b)
+	one.bytes, one.err = b.bytes, b.err
+	b.done()
+	return one
+}
+
+// takes counts a part that was made before.
+func takes[V, P any](b *build[V], at string, one *made[P]) P {
 	if b.err == nil {
 		b.err = one.err
 	}

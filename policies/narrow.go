@@ -76,7 +76,7 @@ func membersRead(read *reading) (all []member) {
 func narrow(e *encoder, in *interlock.Input) (out *ast.Term, bytes int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			out, bytes, err = nil, 0, fmt.Errorf("input: making it panicked: %v", p)
+			out, bytes, err = nil, 0, madeBadly(p)
 		}
 	}()
 	b := newBuild[*ast.Term](e, terms{}, maxInputBytes)

@@ -91,9 +91,9 @@ func onlyTopdown(c *ast.Compiler) bool {
 }
 
 // both is topdown's answer, where the compiled rules don't give another.
-func (r *Rules) both(m *machineRules, p *query, quick *quick, slow asking) asking {
+func (r *Rules) both(m *machineRules, p *query, quick *claim, slow asking) asking {
 	return func(ctx context.Context, cancel topdown.Cancel) (compiled.Value, error) {
-		defer quick.machine.Release()
+		defer quick.release()
 		mine, quickErr := quick.ask(ctx, cancel)
 		if topdown.IsCancel(quickErr) {
 			return nil, quickErr

@@ -11,6 +11,7 @@ type arena struct {
 	objects  slab[object]
 	sets     slab[set]
 	lists    slab[Value]
+	resets   int
 }
 
 const (
@@ -65,6 +66,12 @@ func (a *arena) reset() {
 	a.objects.reset()
 	a.sets.reset()
 	a.lists.reset()
+	a.resets++
+}
+
+// chunks are how many are full.
+func (a *arena) chunks() int {
+	return a.integers.chunk + a.decimals.chunk + a.texts.chunk + a.arrays.chunk + a.objects.chunk + a.sets.chunk + a.lists.chunk
 }
 
 func (a *arena) integer(n int64) Value {

@@ -85,6 +85,7 @@ func (c *compiler) compile() error {
 			eachStmt(b, c.noteMock)
 		}
 	}
+	c.noteReads(funcs)
 	for i, fn := range funcs {
 		s := c.newScope(fn.Blocks)
 		s.locals(append([]ir.Local{fn.Return}, fn.Params...)...)

@@ -23,6 +23,14 @@ type Query struct {
 	Input Value  // nil: undefined
 	Data  Value  // the base documents; nil: an empty object
 
+	// Again goes on from the machine's Eval before: what a rule or function came to
+	// there, of which it is known that it reads nothing of the input but fields that
+	// are the same, isn't evaluated again. Fields at the top are the same by value
+	// where they are scalars, and by identity else, so that the input before must
+	// still be valid. Nothing else depends on it but the time that it takes, and that
+	// the machine needs memory for the results of both.
+	Again bool
+
 	// StrictBuiltinErrors ends the evaluation at the first error of a built-in
 	// function; otherwise such a call is undefined.
 	StrictBuiltinErrors bool
@@ -79,6 +87,7 @@ type Machine struct {
 	builtinCache    builtins.Cache
 	time            *ast.Term
 	err             error
+	before          before
 }
 
 // maxDepth bounds calls within calls. Rego's rules can't recur, so that only a
@@ -107,6 +116,12 @@ func (m *Machine) clear() {
 	for i := range m.memos {
 		m.memos[i].clear()
 	}
+	m.before = before{}
+	m.forget()
+}
+
+// forget leaves nothing of an evaluation but what it made and what its functions gave.
+func (m *Machine) forget() {
 	clear(m.joins)
 	for i := range m.collected {
 		m.collected[i].clear()
@@ -122,7 +137,9 @@ func (m *Machine) clear() {
 // it holds, none if it doesn't. They are valid until the machine's next Eval or
 // Release. The error is a *topdown.Error where topdown would give one too.
 func (m *Machine) Eval(ctx context.Context, q Query) (results []Value, err error) {
-	m.clear()
+	if !m.again(&q) {
+		m.clear()
+	}
 	blocks, frame, err := m.program.plan(q.Plan)
 	if err != nil {
 		return nil, err
@@ -153,6 +170,7 @@ func (m *Machine) Eval(ctx context.Context, q Query) (results []Value, err error
 	if order == nil {
 		results = m.results.list
 	}
+	m.ended(&q)
 	return results, nil
 }
 

@@ -24,6 +24,8 @@ type Program struct {
 	machines  sync.Pool
 	slow      bool // it calls functions of which nobody knows how long they take
 
+	fields []*text // of the input, that functions read
+
 	joins, comprehensions int // how many there are, of those that remember something
 }
 
@@ -41,6 +43,7 @@ type function struct {
 	ret    int
 	frame  int
 	blocks []block
+	reads  fields
 	only   Value // what it is whenever it is anything, if there is but one such value
 }
 

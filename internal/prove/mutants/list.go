@@ -5,7 +5,7 @@ import "slices"
 // all are the mutants: predicates of the commit, what leaves history, then what the gate does around
 // them, then its cache, its policies, and what comes in from outside.
 func all() []mutant {
-	return slices.Concat(predicates(), locks(), together(), sharing(), checkpoints(), archiving(), stores(), protocol(), deciding(), caching(), ready(), weighing(), ruling(), incoming())
+	return slices.Concat(predicates(), locks(), together(), sharing(), checkpoints(), archiving(), stores(), protocol(), deciding(), caching(), ready(), framed(), weighing(), ruling(), incoming())
 }
 
 // Shorthands for one edit, and for the suites that most mutants are tried on.

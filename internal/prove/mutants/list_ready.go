@@ -53,9 +53,9 @@ func ready() []mutant {
 		engine("memo's size", "what was translated before counts, too", "policies/encode.go", `b.add(at, one.bytes)`, `b.add(at, 0)`, "TestAnInstanceIsTranslatedOnce"),
 		engine("memo's error", "an instance that can't be translated stays so", "policies/encode.go", `b.err = one.err`, `b.err = nil`, "TestAnInstanceIsTranslatedOnce"),
 		onGate(mutant{name: "memo of an actor", takes: "what a menu asks of one person isn't asked of another",
-			edits: one("input.go", `	in.Memo = d.askers[person]
-`, `	in.Memo = d.askers[q.actor.Person]
-`)}, "TestMenuMemos"),
+			edits: one("frame.go", `	m := a.persons[person]
+`, `	m := a.persons[a.machine.Name()]
+`).and("frame.go", `a.persons[person] = m`, `a.persons[a.machine.Name()] = m`)}, "TestMenuMemos"),
 		engine("names that rules read", "a rule that reads who was there by a computed name finds all", "policies/inputread.go", `		if r.whole {
 			return true
 		}
