@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +41,7 @@ type connection struct {
 	prepared map[string]preparedStmt // by their text
 	values   []driver.NamedValue     // of the statement that runs, used again
 	spoilt   bool                    // it may still be in something: nobody uses it again
+	open     bool                    // in a transaction that nobody has ended yet
 	wrote    func(pages int)         // to the log, by a commit
 }
 
@@ -224,27 +227,88 @@ func (r *rows) Close() {
 	}
 }
 
-// Scan knows numbers, texts, and what takes the driver's values itself.
-func (r *rows) Scan(dest ...any) error {
-	if len(dest) != len(r.values) {
-		return fmt.Errorf("%d columns for %d places", len(r.values), len(dest))
+// read is a result that was read at once, so that it outlives its connection's turn.
+type read struct {
+	rows [][]driver.Value
+	at   int
+}
+
+func (c *connection) read(query string, args []any) (*read, error) {
+	r, err := c.Query(context.Background(), query, args...)
+	if err != nil {
+		return nil, err
 	}
-	for i, v := range r.values {
-		ok := false
-		switch d := dest[i].(type) {
-		case *int64:
-			*d, ok = v.(int64)
-		case *string:
-			*d, ok = v.(string)
-		case sql.Scanner:
-			if err := d.Scan(v); err != nil {
-				return fmt.Errorf("column %d: %w", i+1, err)
-			}
-			ok = true
-		}
-		if !ok {
-			return fmt.Errorf("column %d: a %T for a %T", i+1, v, dest[i])
+	defer r.Close()
+	all := &read{at: -1}
+	for r.Next() {
+		all.rows = append(all.rows, slices.Clone(r.(*rows).values))
+	}
+	return all, r.Err()
+}
+
+func (r *read) Next() bool             { r.at++; return r.at < len(r.rows) }
+func (r *read) Err() error             { return nil }
+func (r *read) Close()                 {}
+func (r *read) Scan(dest ...any) error { return scan(r.rows[r.at], dest) }
+
+// Scan is sqlstore.Rows'.
+func (r *rows) Scan(dest ...any) error { return scan(r.values, dest) }
+
+// scan takes a row's values apart.
+func scan(values []driver.Value, dest []any) error {
+	if len(dest) != len(values) {
+		return fmt.Errorf("%d columns for %d places", len(values), len(dest))
+	}
+	for i, v := range values {
+		if err := put(v, dest[i]); err != nil {
+			return fmt.Errorf("column %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// put knows what our statements read: numbers, texts, bytes, booleans, pointers to
+// them for what may be NULL, and what takes the driver's values itself.
+func put(v driver.Value, dest any) error {
+	ok := false
+	switch d := dest.(type) {
+	case *int64:
+		*d, ok = v.(int64)
+	case *string:
+		*d, ok = v.(string)
+	case *[]byte:
+		*d, ok = v.([]byte)
+		ok = ok || v == nil
+	case sql.Scanner:
+		return d.Scan(v)
+	default:
+		ok = set(v, reflect.ValueOf(dest).Elem())
+	}
+	if !ok {
+		return fmt.Errorf("a %T for a %T", v, dest)
+	}
+	return nil
+}
+
+// set is put for types that are named otherwise.
+func set(v driver.Value, d reflect.Value) bool {
+	number, isNumber := v.(int64)
+	text, isText := v.(string)
+	switch {
+	case d.Kind() == reflect.Pointer && v == nil:
+		d.SetZero()
+		return true
+	case d.Kind() == reflect.Pointer:
+		d.Set(reflect.New(d.Type().Elem()))
+		return put(v, d.Interface()) == nil
+	case d.Kind() == reflect.String && isText:
+		d.SetString(text)
+	case d.CanInt() && isNumber && !d.OverflowInt(number):
+		d.SetInt(number)
+	case d.Kind() == reflect.Bool && isNumber && number>>1 == 0:
+		d.SetBool(number == 1)
+	default:
+		return false
+	}
+	return true
 }

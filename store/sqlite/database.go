@@ -48,7 +48,7 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	defer d.writer.end()
 	w := &changes{copies: d.copies}
 	defer d.copies.settle(w) // before the turn is another's, who would commit the next version
-	defer t.tx.Rollback()    // after a commit it does nothing; after a panic it ends the transaction
+	defer t.end()            // after a commit it does nothing; after a panic it ends the transaction
 	if err := fn(watched{t, w}); err != nil {
 		return err
 	}

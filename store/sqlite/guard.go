@@ -48,6 +48,7 @@ func (c *connection) BeginTx(ctx context.Context, opts driver.TxOptions) (tx dri
 		c.spoilt = c.spoilt || ctx.Err() == nil && (!errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_BUSY)
 		return nil, err
 	}
+	c.open = true
 	return &guardedTx{tx, c}, nil
 }
 
@@ -72,6 +73,7 @@ func (t *guardedTx) Commit() error {
 func (t *guardedTx) Rollback() error { return t.end(t.Tx.Rollback) }
 
 func (t *guardedTx) end(how func() error) (err error) {
+	t.of.open = false
 	defer func() { t.of.spoilt = t.of.spoilt || err != nil }()
 	defer t.of.guard(&err)
 	return how()

@@ -1,11 +1,17 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/interlock-go/interlock/internal/sqlstore"
@@ -79,7 +85,7 @@ func TestWriterKeepsItsStatements(t *testing.T) {
 	for n := range 3 {
 		require.NoError(t, exec(insert, n))
 	}
-	require.NotNil(t, s.writer.known[insert].stmt)
+	require.Contains(t, prepared(t, s), insert)
 
 	require.ErrorContains(t, exec(insert, 1), "UNIQUE")
 	gone := errors.New("gone")
@@ -107,7 +113,7 @@ func TestWriterKeepsItsStatements(t *testing.T) {
 			return nil
 		}))
 	}
-	require.NotNil(t, s.writer.known[read].stmt)
+	require.Contains(t, prepared(t, s), read)
 	require.NoError(t, exec("DROP TABLE t"))
 	require.NoError(t, exec("CREATE TABLE t (b, a)"))
 	require.NoError(t, exec(insert, 7))
@@ -131,5 +137,61 @@ func TestWriterKeepsItsStatements(t *testing.T) {
 			return nil
 		}))
 	}
-	require.Len(t, s.writer.known, mostStatements)
+	require.Len(t, s.writer.ran, mostStatements)
+}
+
+// prepared are the statements that the writer's connection keeps.
+func prepared(t *testing.T, s *Store) (list []string) {
+	t.Helper()
+	conn, err := s.writer.db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.Raw(func(c any) error {
+		list = slices.Collect(maps.Keys(c.(*connection).prepared))
+		return nil
+	}))
+	return list
+}
+
+// A transaction whose context has ended is rolled back by database/sql, at any
+// moment. What comes after that isn't committed by itself.
+func TestNothingFollowsATransaction(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "w.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	const insert, read = "INSERT INTO t (a) VALUES ($1)", "SELECT a FROM t"
+	write := func(ctx context.Context, fn func(sqlstore.Tx) error) error { return s.database().InTx(ctx, fn) }
+	require.NoError(t, write(t.Context(), func(tx sqlstore.Tx) error {
+		_, err := tx.Exec(t.Context(), "CREATE TABLE t (a)")
+		return err
+	}))
+	for _, end := range []func(cancel func(), tx *sql.Tx){
+		func(cancel func(), _ *sql.Tx) { cancel() },
+		func(_ func(), tx *sql.Tx) { assert.NoError(t, tx.Rollback()) },
+	} {
+		for range 2 { // it is prepared then
+			ctx, cancel := context.WithCancel(t.Context())
+			err = write(ctx, func(tx sqlstore.Tx) error {
+				_, err := tx.Exec(ctx, insert, 1)
+				require.NoError(t, err)
+				rows, err := tx.Query(ctx, read)
+				require.NoError(t, err)
+				rows.Close()
+				end(cancel, tx.(watched).tx)
+				// What comes before it is ended is rolled back with it.
+				require.Eventually(t, func() bool {
+					_, err := tx.Exec(t.Context(), insert, 2)
+					return errors.Is(err, sql.ErrTxDone)
+				}, 10*time.Second, time.Millisecond)
+				_, err = tx.Query(t.Context(), read)
+				require.ErrorIs(t, err, sql.ErrTxDone)
+				return nil
+			})
+			cancel()
+			require.Error(t, err)
+		}
+	}
+	var n int
+	require.NoError(t, s.DB().QueryRow("SELECT count(*) FROM t").Scan(&n))
+	require.Zero(t, n)
 }

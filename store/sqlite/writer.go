@@ -9,24 +9,15 @@ import (
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
-// writer is the one connection that writes, with its statements prepared: parsing
-// them is a quarter of what a commit costs. Whoever has the turn has all of it.
+// writer is the one connection that writes. Whoever has the turn has all of it.
 type writer struct {
-	db    *sql.DB
-	turn  chan struct{}
-	known map[string]*prepared // by their text
-	due   []string             // run as text twice: prepared before the next transaction
-}
-
-// prepared is a statement that was run; stmt is nil until it is prepared. database/sql
-// prepares it anew should the connection be replaced.
-type prepared struct {
-	stmt *sql.Stmt
-	due  bool
+	db   *sql.DB
+	turn chan struct{}
+	ran  map[string]bool // statements, by their text
 }
 
 func newWriter(db *sql.DB) *writer {
-	return &writer{db: db, turn: make(chan struct{}, 1), known: map[string]*prepared{}}
+	return &writer{db: db, turn: make(chan struct{}, 1), ran: map[string]bool{}}
 }
 
 // wait waits for the turn, which end gives back.
@@ -46,13 +37,18 @@ func (w *writer) begin(ctx context.Context) (*transaction, error) {
 	if err := w.wait(ctx); err != nil {
 		return nil, err
 	}
-	w.prepare(ctx)
-	tx, err := w.db.BeginTx(ctx, nil)
+	conn, err := w.db.Conn(ctx)
 	if err != nil {
 		w.end()
 		return nil, err
 	}
-	return &transaction{Conn: sqlstore.SQL(tx), tx: tx, writer: w, own: map[string]*sql.Stmt{}}, nil
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		_ = conn.Close()
+		w.end()
+		return nil, err
+	}
+	return &transaction{Conn: sqlstore.SQL(tx), conn: conn, tx: tx, writer: w}, nil
 }
 
 // transact runs fn in a transaction on the connection itself, for who has the turn.
@@ -70,42 +66,24 @@ func (w *writer) transact(fn func(*connection) error) (err error) {
 	return errors.Join(err, closed)
 }
 
-// prepare takes the connection, which a transaction would hold.
-func (w *writer) prepare(ctx context.Context) {
-	for _, query := range w.due {
-		k := w.known[query]
-		k.due = false
-		if stmt, err := w.db.PrepareContext(ctx, query); err == nil {
-			k.stmt = stmt
-		} // else it goes on as text, where its error is told
+// again tells whether the query was run before: parsing costs as much as running,
+// so what comes again stays prepared. Migrations are run once.
+func (w *writer) again(query string) bool {
+	if !w.ran[query] && len(w.ran) < mostStatements {
+		w.ran[query] = true
+		return false
 	}
-	w.due = nil
+	return w.ran[query]
 }
 
-// statement is nil for what is to be run as text: what is run for the first time,
-// for migrations are run once, and what comes beyond mostStatements.
-func (w *writer) statement(query string) *sql.Stmt {
-	k := w.known[query]
-	switch {
-	case k == nil && len(w.known) < mostStatements:
-		w.known[query] = &prepared{}
-		return nil
-	case k == nil:
-		return nil
-	case k.stmt == nil && !k.due:
-		k.due = true
-		w.due = append(w.due, query)
-	}
-	return k.stmt
-}
-
-// transaction is the sqlstore.Tx of the writer.
+// transaction is the sqlstore.Tx of the writer. To the application it is
+// database/sql's; our own statements run on the connection itself.
 type transaction struct {
 	sqlstore.Conn // runs text
+	conn          *sql.Conn
 	tx            *sql.Tx
 	writer        *writer
-	own           map[string]*sql.Stmt // prepared statements, bound to tx
-	handed        bool                 // to the application
+	handed        bool // to the application
 }
 
 func (t *transaction) Handle() any {
@@ -128,39 +106,53 @@ func (t *transaction) goesOn() error {
 	return nil
 }
 
-func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
-	if stmt := t.own[query]; stmt != nil {
-		return stmt
-	}
-	stmt := t.writer.statement(query)
-	if stmt != nil {
-		// What one caller's context ends isn't kept for the next caller.
-		stmt = t.tx.StmtContext(context.WithoutCancel(ctx), stmt)
-		t.own[query] = stmt
-	}
-	return stmt
+// end rolls back what was not committed, and gives the connection back.
+func (t *transaction) end() {
+	_ = t.tx.Rollback()
+	_ = t.conn.Close()
 }
 
-func (t *transaction) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	stmt := t.statement(ctx, query)
-	if stmt == nil {
+// straight runs fn on the connection. It holds the lock under which database/sql
+// ends a transaction, as it does whenever the context ends: what came after that
+// would be committed statement by statement.
+func (t *transaction) straight(ctx context.Context, fn func(*connection) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var err error
+	closed := t.conn.Raw(func(c any) error {
+		if own := c.(*connection); own.open && !own.spoilt {
+			err = fn(own)
+		} else {
+			err = sql.ErrTxDone
+		}
+		return nil
+	})
+	return errors.Join(closed, err)
+}
+
+func (t *transaction) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
+	if !t.writer.again(query) {
 		return t.Conn.Exec(ctx, query, args...)
 	}
-	r, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
+	err = t.straight(ctx, func(c *connection) error {
+		n, err = c.Exec(ctx, query, args...)
+		return err
+	})
+	return n, err
 }
 
 func (t *transaction) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	stmt := t.statement(ctx, query)
-	if stmt == nil {
+	if !t.writer.again(query) {
 		return t.Conn.Query(ctx, query, args...)
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
+	var all *read
+	err := t.straight(ctx, func(c *connection) (err error) {
+		all, err = c.read(query, args)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return sqlstore.SQLRows(rows), nil
+	return all, nil
 }

@@ -44,8 +44,8 @@ func ready() []mutant {
 `)}, "TestConformance/sqlite_memory/read/never"),
 		onSQLite(mutant{name: "copies: settled in turn", takes: "a transaction is settled before the next begins",
 			edits: one("store/sqlite/database.go", `	defer d.writer.end()
-	w := `, `	w := `).and("store/sqlite/database.go", `	defer t.tx.Rollback()    //`, `	defer d.writer.end()
-	defer t.tx.Rollback()    //`)}, "TestATransactionIsSettled"),
+	w := `, `	w := `).and("store/sqlite/database.go", `	defer t.end()            //`, `	defer d.writer.end()
+	defer t.end()            //`)}, "TestATransactionIsSettled"),
 		onSQLite(mutant{name: "copies: what was rolled back", takes: "what is kept of a commit was committed",
 			edits: one(sharedBatch, `if err == nil && p.err == nil && p.commit`, `if err == nil && p.commit`)}, "TestConformance/sqlite_memory/(commit|together|race)"),
 		engine("memo of other rules", "an instance that other rules translated is translated anew", "policies/values.go", `func (own) owner(e *encoder) any                         { return e }`,
