@@ -216,7 +216,7 @@ func loadConfig(cmd *cobra.Command, flags config, environ map[string]string) (co
 		return c, err
 	}
 	if err := env.ParseWithOptions(&c, env.Options{Prefix: envPrefix, Environment: environ}); err != nil {
-		return c, fmt.Errorf("environment: %w", err)
+		return c, misfits(err, environ)
 	}
 	for _, j := range c.issuers() {
 		j.defaults()
@@ -242,7 +242,7 @@ func (c *config) readFile(path string) error {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict())
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false)) // no excerpt: a secret may stand beside
+		return fmt.Errorf("%s: %s", path, misfit(err, string(b)))
 	}
 	var second any
 	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
