@@ -91,7 +91,10 @@ func TestDriftIsRefused(t *testing.T) {
 	refusal(t, err, interlock.StageConflict, "drift")
 	// A row that was never adopted is adopted in the initial state only.
 	_, err = a.Fire(t.Context(), manager("mark"), interlock.Request{Machine: "loan", ID: "8", Event: "approve"})
-	refusal(t, err, interlock.StageConflict, "drift")
+	unseen := refusal(t, err, interlock.StageConflict, "drift").Message
+	require.Contains(t, unseen, "the gate has never seen it")
+	require.Contains(t, unseen, "Gate.Backfill", "the way in is told")
+	require.NotContains(t, unseen, "history", "there is none")
 	_, err = a.Get(t.Context(), manager("mark"), interlock.Ref{Machine: "loan", ID: "8"})
 	refusal(t, err, interlock.StageConflict, "drift") // nothing vouches for its state, so it isn't said
 }

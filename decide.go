@@ -174,6 +174,10 @@ func (d *decider) standing() *Refusal {
 		return &Refusal{Stage: StageConflict, Code: "drift", Instance: f.inst,
 			Message: "the application's row of this instance is gone, or was never there"}
 	}
+	if f.bound.State != f.inst.State && !f.adopted() {
+		return &Refusal{Stage: StageConflict, Code: "drift", Instance: f.inst,
+			Message: fmt.Sprintf("the application's row says %q, and the gate has never seen it: only a row in %q is taken in by its first event, others by Gate.Backfill", f.bound.State, f.inst.State)}
+	}
 	if f.bound.State != f.inst.State {
 		return &Refusal{Stage: StageConflict, Code: "drift", Instance: f.inst,
 			Message: fmt.Sprintf("the application's row says %q, history says %q: somebody changed it by hand", f.bound.State, f.inst.State)}
