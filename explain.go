@@ -28,7 +28,8 @@ type Step struct {
 // Explain tells how the gate would decide the event now for the actor: every
 // stage with its time, what was asked and what came back; with trace, the
 // policy's evaluation too (several times slower). It is for those who meet the
-// machine's `explain`, and rests on the store's facts, never on cached ones.
+// machine's `explain` and may read the instance (others are told that there is
+// none), and rests on the store's facts, never on cached ones.
 func (g *Gate) Explain(ctx context.Context, actor Actor, req Request, trace bool) (Explanation, error) {
 	ctx, _ = lent.Of(ctx)
 	q, no := g.ask(opExplain, actor, Ref{req.Machine, req.ID})

@@ -53,7 +53,7 @@ func Load(path string) (*Machine, error) {
 
 // LoadDir compiles every .yaml and .yml file directly in dir, sorted by file
 // name; hidden files and folders are left out. Two machines of one slug are an
-// error, and so is a folder without any. All errors of all files are reported.
+// error, and so is a folder without any. Errors are reported of all files.
 func LoadDir(dir string) ([]*Machine, error) {
 	return loadAll(os.DirFS(dir), ".", dir, filepath.Join)
 }

@@ -17,6 +17,11 @@ import (
 )
 
 // Config makes a [Server]. Gate is required, and Identity or Headers.
+//
+// The API fires events by [interlock.Gate.Fire]: it knows no handlers, neither those of
+// [interlock.Do] nor those of [middleware.Do] on the same gate, and commits such an
+// event without them. Where an event has one, nobody who reaches the API may fire
+// it: let its `requires` name a role that the application alone vouches for.
 type Config struct {
 	Gate *interlock.Gate
 

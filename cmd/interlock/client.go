@@ -231,7 +231,14 @@ func (p *program) health() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+			address, err := url.Parse(target)
+			if err != nil {
+				return fmt.Errorf("--url: %w", err)
+			}
+			if address.Path == "" || address.Path == "/" {
+				address.Path = "/readyz"
+			}
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 			if err != nil {
 				return fmt.Errorf("--url: %w", err)
 			}
@@ -247,6 +254,6 @@ func (p *program) health() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&target, "url", "http://127.0.0.1:8080/readyz", "the address to ask")
+	cmd.Flags().StringVar(&target, "url", "http://127.0.0.1:8080", "the server, or the whole address to ask where /readyz is elsewhere")
 	return cmd
 }

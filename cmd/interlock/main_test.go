@@ -266,10 +266,18 @@ func TestDemo(t *testing.T) {
 			require.Contains(t, bodies[5], "Somebody else must approve what you verified")
 			require.Contains(t, bodies[8], `"override":true`)
 
-			code, out, errOut := exec(t, "health", "--url", base+"/readyz")
-			require.Equal(t, 0, code, errOut)
-			require.Contains(t, out, "ready")
-			code, out, errOut = exec(t, "explain", "--url", base, "--token", "demo-adam", "--machine", "loan", "--id", "L1", "--event", "review")
+			for _, address := range []string{base, base + "/", base + "/readyz"} {
+				code, out, errOut := exec(t, "health", "--url", address)
+				require.Equal(t, 0, code, errOut)
+				require.Contains(t, out, "ready")
+			}
+			readme, err := os.ReadFile("../../README.md")
+			require.NoError(t, err)
+			batch := regexp.MustCompile(`(?m)^curl .*/v1/available$`).FindString(string(readme))
+			status, menus := curl(t, strings.Replace(batch, " localhost:8080", " "+base, 1))
+			require.Equal(t, 200, status, menus)
+			require.Contains(t, menus, `"event":"override"`)
+			code, out, errOut := exec(t, "explain", "--url", base, "--token", "demo-adam", "--machine", "loan", "--id", "L1", "--event", "review")
 			require.Equal(t, 1, code, "adam may not see loans: %s %s", out, errOut)
 			code, out, errOut = exec(t, "roles", "grant", "evan", "interlock:admin", "--url", base, "--token", "demo-adam")
 			require.Equal(t, 0, code, out+errOut)
