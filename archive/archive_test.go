@@ -198,10 +198,10 @@ func size(t *testing.T, path string) int64 {
 func TestReadRefuses(t *testing.T) {
 	_, err := archive.Read(filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = archive.Read(t.TempDir())
-	require.ErrorContains(t, err, "holds no files of history")
 	taken := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(taken, nil, 0o600))
+	_, err = archive.Read(filepath.Dir(taken))
+	require.ErrorContains(t, err, "holds no files of history", "it is somebody else's")
 	_, err = archive.Write(taken, nil)
 	require.Error(t, err)
 }
@@ -331,4 +331,20 @@ func TestFilesKnowRemovedChains(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, alone.Bad)
 	require.Contains(t, fmt.Sprint(w.whole().Bad), "doc/b row 6: there is history, but nothing that it is the history of")
+}
+
+// A folder in which nothing is yet is no archive that was lost: the chains know
+// what has left them.
+func TestEmptyFolder(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, archive.Make(w.folder))
+	require.Empty(t, w.whole().Bad, "nothing was archived")
+	w.archive()
+	require.Empty(t, w.whole().Bad)
+	require.NoError(t, os.Remove(w.file()))
+	require.NoError(t, archive.Make(w.folder), "it is there")
+	require.Contains(t, fmt.Sprint(w.whole().Bad), "isn't there", "emptied")
+	require.NoError(t, os.Remove(w.folder))
+	require.NoError(t, archive.Make(w.folder))
+	require.Contains(t, fmt.Sprint(w.whole().Bad), "isn't there", "made anew")
 }

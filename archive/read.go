@@ -59,14 +59,18 @@ type file struct {
 }
 
 // Read looks through all files of a folder. Its error says that one could not be
-// read; what is wrong with their content is told by what verifies it.
+// read; what is wrong with their content is told by what verifies it. A folder with
+// nothing in it has no rows yet: were there any, their chains say so and are found
+// to lack them. One that holds other files only is somebody else's, and an error.
 func Read(folder string) (*Folder, error) {
 	names, err := namesIn(folder)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("archive: %s holds no files of history", folder)
+		if others, err := os.ReadDir(folder); err != nil || len(others) > 0 {
+			return nil, errors.Join(fmt.Errorf("archive: %s holds no files of history", folder), err)
+		}
 	}
 	f := &Folder{path: folder, named: map[string]*file{}}
 	for i, name := range names {

@@ -89,6 +89,15 @@ func Write(folder string, rows []interlock.Record) (interlock.ArchiveFile, error
 	return interlock.ArchiveFile{Name: name, SHA256: sum[:], Size: int64(len(content))}, nil
 }
 
+// Make makes a folder for an archive that has no rows yet, unless it is there: it is
+// on the disk when it returns, for its owner alone. [Read] takes it as it is.
+func Make(folder string) error {
+	if err := makeFolder(folder); err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	return nil
+}
+
 // makeFolder makes one that outlives a loss of power, those above it first. Each
 // has its name on the disk before another is made in it; the first that is there
 // already gets it now, for a run may have ended right after it was made.

@@ -57,6 +57,9 @@ archive", looks at them too. Where a checkpoint knows such rows, it exits 1 with
 				if err != nil {
 					return err
 				}
+				if folder.Files() == 0 {
+					fmt.Fprintf(p.err, "%s: no rows were archived there yet\n", archived)
+				}
 				store = folder.Over(store)
 			}
 			bar := p.progress("rows verified")
