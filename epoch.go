@@ -23,5 +23,5 @@ type RewoundError struct{ Why string }
 
 func (e *RewoundError) Error() string {
 	return "the store isn't the one that was left: " + e.Why + "; what was acknowledged since may be missing (revoked roles may be back): " +
-		"mend it, or begin a new epoch with `interlock epoch bump`"
+		"mend it, or begin a new epoch with `interlock epoch bump --store STORE --reason TEXT`"
 }

@@ -55,7 +55,8 @@ func (r TestReport) Failed() []TestResult {
 
 // Test runs the tests of *_test.rego as `opa test` does, and each once more with
 // the rule index off: an answer that changes with it is a failure. The error is
-// a *[LoadError], [ErrNoTests] or the context's; tests that fail are in the report.
+// a *[LoadError], [ErrNoTests], one of its own where opts.Run matches none of the
+// tests that there are, or the context's; tests that fail are in the report.
 func Test(ctx context.Context, source *Source, opts TestOptions) (TestReport, error) {
 	ds := &diagnostics{texts: map[string]string{}}
 	in := source.read(ctx, ds)
@@ -126,6 +127,9 @@ func (s *suite) run(ctx context.Context, ds *diagnostics) (TestReport, error) {
 		return report, cmp.Or(ctx.Err(), ds.err())
 	}
 	if len(results) == 0 {
+		if n := s.count(); n > 0 {
+			return report, fmt.Errorf("none of %d tests matches %q: want a regular expression over names like data.interlock.machine.loan_test.test_x", n, s.opts.Run)
+		}
 		return report, ErrNoTests
 	}
 	report.Coverage = coverage
@@ -160,6 +164,19 @@ func (s *suite) run(ctx context.Context, ds *diagnostics) (TestReport, error) {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Name, b.Name))
 	})
 	return report, ctx.Err()
+}
+
+// count is how many tests there are, whichever of them are to run.
+func (s *suite) count() int {
+	n := 0
+	for _, m := range s.extra {
+		for _, r := range m.parsed.Rules {
+			if name := ruleName(r); strings.HasPrefix(name, tester.TestPrefix) || strings.HasPrefix(name, tester.SkipTestPrefix) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // lastFailure says which expression of the test failed last, and before it which

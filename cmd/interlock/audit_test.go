@@ -184,6 +184,9 @@ func TestAuditExportAndErase(t *testing.T) {
 	run(1, append(erase, "none", "--reason", "case 1")...)
 	require.Contains(t, run(1, "erase", "--store", store, "--operator", "olga", "--actor", "nobody", "--reason", "case 1"), "no row names this actor")
 	require.Contains(t, run(2, "erase", "--store", store, "--operator", "o/lga", "--actor", "nobody", "--reason", "case 1"), "--operator")
+	for flags, missing := range map[string]string{"--machine permit": "--id is missing", "--id x": "--machine is missing", "--seq 3": "--machine is missing", "": "--machine and --id are missing"} {
+		require.Contains(t, run(2, append([]string{"erase", "--store", store, "--operator", "olga", "--reason", "case 1"}, strings.Fields(flags)...)...), missing)
+	}
 	run(1, append(erase, row.Instance, "--reason", " ")...)
 	run(2, append(erase, row.Instance)...)
 	require.Contains(t, run(0, "verify", "--store", store), "intact")

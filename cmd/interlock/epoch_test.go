@@ -34,7 +34,8 @@ func TestEpochAfterARestore(t *testing.T) {
 
 	code, _, errOut := exec(t, "serve", "--config", conf, "--listen", "127.0.0.1:0")
 	require.Equal(t, 2, code)
-	require.Contains(t, errOut, "interlock epoch bump")
+	require.Contains(t, errOut, "interlock epoch bump --store STORE --reason TEXT")
+	require.NotContains(t, errOut, "interlock: interlock")
 	require.Contains(t, errOut, witness)
 	code, _, errOut = exec(t, "epoch", "bump", "--store", "sqlite:"+db, "--reason", " ")
 	require.Equal(t, 2, code)

@@ -35,6 +35,14 @@ one writing process: beside a running server, use POST /v1/audit/erasures.`,
 			if operator, err = operatorID(operator); err != nil {
 				return err
 			}
+			switch {
+			case req.Machine != "" && req.ID == "":
+				return errors.New("--id is missing: --machine and --id name an instance together")
+			case req.Machine == "" && (req.ID != "" || len(req.Seqs) > 0 || req.Attempts):
+				return errors.New("--machine is missing: --machine and --id name an instance together")
+			case req.Machine == "" && req.Actor == "":
+				return errors.New("--machine and --id are missing, or --actor, whose texts go everywhere")
+			}
 			if err := existing(where); err != nil {
 				return err
 			}

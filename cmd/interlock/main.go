@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/gin-gonic/gin"
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		}
 		return exitFinding
 	}
-	fmt.Fprintln(p.err, "interlock: "+printable(err.Error())) // by now without the secrets of a configuration
+	fmt.Fprintln(p.err, "interlock: "+strings.TrimPrefix(printable(err.Error()), "interlock: ")) // by now without the secrets of a configuration
 	return exitUsage
 }
 

@@ -34,7 +34,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	err = errors.Join(err, f.Close())
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another process writes this file (it holds %s.lock): stop it, use its API, or open read-only", path)
+		return nil, fmt.Errorf("another process writes this file (it holds %s.lock): stop it, or use its API", path)
 	}
 	return nil, fmt.Errorf("lock %s.lock: %w", path, err)
 }
