@@ -71,6 +71,7 @@ func TestSmokeRun(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-quick", "-part", "", "-out", dir}, &out))
 	require.Contains(t, out.String(), "Targets")
+	require.Contains(t, out.String(), "A SMOKE RUN")
 
 	b, err := os.ReadFile(filepath.Join(dir, "results.json"))
 	require.NoError(t, err)

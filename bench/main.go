@@ -95,6 +95,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *quick {
 		b.scale, b.instances = smoke, 20_000
 	}
+	if *quick {
+		fmt.Fprintln(out, "A SMOKE RUN: its numbers, and whether it says that a target is met, mean nothing.")
+	}
 	fmt.Fprintf(out, "%s. Medians of %d interleaved rounds, least and greatest beside them.\n", computer(), b.scale.rounds)
 	for _, p := range chosen {
 		begun := time.Now()

@@ -119,3 +119,22 @@ func Example() {
 	// 200 {"loan":"L-7","paid":true}
 	// approved 1 <nil>
 }
+
+// Refusals name their kind by an address, /problems/ and the kind, which the
+// application serves.
+func ExampleProblems() {
+	r := gin.New()
+	r.GET("/problems/:code", func(c *gin.Context) {
+		for _, p := range middleware.Problems() {
+			if p.Type == c.Param("code") {
+				c.String(http.StatusOK, "%s (%d)", p.Title, p.Status)
+				return
+			}
+		}
+		c.Status(http.StatusNotFound)
+	})
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/problems/denied", nil))
+	fmt.Println(w.Body)
+	// Output: Not allowed (403)
+}

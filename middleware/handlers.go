@@ -47,9 +47,9 @@ func (il *Interlock) FireEvent(event string) gin.HandlerFunc {
 // Do fires the event with the application's own writes in the same transaction:
 // see [interlock.Do]. It stands in the way of this Interlock's other routes only:
 // an HTTP API (package server) or another Interlock on the same gate commits the
-// event without the handler, so nobody who reaches those may fire it. The body is that of FireEvent. The answer, after the
-// commit, is the handler's value, or what Fire answers when that is nil. The
-// handler's error rolls back: a [*Problem] is answered as it says, others by 500.
+// event without the handler, so nobody who reaches those may fire it. The body is
+// that of FireEvent. The answer, after the commit, is the handler's value, or what
+// Fire answers when that is nil. The handler's error rolls back: a [*Problem] is answered as it says, others by 500.
 //
 // With event "" the body is that of Fire, and names any event that no other Do
 // of the machine does by name. Writes that hang on a target rather than on an

@@ -38,10 +38,15 @@ type Config struct {
 	// handlers of the gate that need an actor, are never skipped.
 	Skipper func(*gin.Context) bool
 
-	Logger      *slog.Logger // nil: slog.Default()
-	Param       string       // route parameter that holds the instance's id; "": "id"
-	MaxBody     int64        // of a request's body in bytes; 0: 64 KiB
-	ProblemBase string       // what precedes a problem's code in its type; "": "/problems/"
+	Logger  *slog.Logger // nil: slog.Default()
+	Param   string       // route parameter that holds the instance's id; "": "id"
+	MaxBody int64        // of a request's body in bytes; 0: 64 KiB
+
+	// ProblemBase precedes a problem's code in its type; "": "/problems/". Nothing
+	// is served there unless the application does: with pages of its own made of
+	// [Problems], or by the handler of package server, which has them. Or give the
+	// address of pages elsewhere, such as "https://docs.example/problems/".
+	ProblemBase string
 }
 
 // Interlock is a gate mounted in a Gin application. Make it with [New]; all

@@ -60,7 +60,8 @@ func (p *Problem) Error() string {
 }
 
 // Problems are the kinds of problem that [WriteProblem] answers with, as
-// documentation: Type is the path under the problem base, Detail explains.
+// documentation: Type is the path under the problem base ([Config.ProblemBase]),
+// Detail explains.
 func Problems() []Problem {
 	all := make([]Problem, 0, len(kinds))
 	for _, k := range kinds {
