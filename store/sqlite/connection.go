@@ -15,7 +15,6 @@ import (
 
 	"modernc.org/sqlite"
 
-	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
@@ -42,6 +41,7 @@ type connection struct {
 	values   []driver.NamedValue     // of the statement that runs, used again
 	spoilt   bool                    // it may still be in something: nobody uses it again
 	open     bool                    // in a transaction that nobody has ended yet
+	lost     bool                    // that SQLite has ended by itself
 	wrote    func(pages int)         // to the log, by a commit
 }
 
@@ -80,7 +80,7 @@ func (c *connection) Close() error {
 		errs = append(errs, stmt.Close())
 	}
 	clear(c.prepared)
-	return errors.Join(append(errs, c.driverConn.Close())...)
+	return errors.Join(append(errs, calmly(c.driverConn.Close))...)
 }
 
 // transact is InTx on the connection itself. A panic of fn's is its error.
@@ -93,10 +93,7 @@ func (c *connection) transact(fn func() error) error {
 		_ = tx.Rollback() // one that fails spoils the connection
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return &interlock.UnknownOutcome{Err: err}
-	}
-	return nil
+	return outcome(tx.Commit())
 }
 
 // statement is prepared, if need be; kept tells whether it stays so.
@@ -153,6 +150,10 @@ func (c *connection) bind(args []any) ([]driver.NamedValue, error) {
 // Exec is sqlstore.Conn's, without a context: a statement of a group isn't one
 // caller's to end.
 func (c *connection) Exec(_ context.Context, query string, args ...any) (int64, error) {
+	return c.exec(context.Background(), query, args)
+}
+
+func (c *connection) exec(ctx context.Context, query string, args []any) (int64, error) {
 	stmt, kept, err := c.statement(query)
 	if err != nil {
 		return 0, err
@@ -164,7 +165,7 @@ func (c *connection) Exec(_ context.Context, query string, args ...any) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	r, err := stmt.ExecContext(context.Background(), values)
+	r, err := stmt.ExecContext(ctx, values)
 	if err != nil {
 		return 0, err
 	}
@@ -173,17 +174,25 @@ func (c *connection) Exec(_ context.Context, query string, args ...any) (int64, 
 
 // Query is sqlstore.Conn's; see Exec.
 func (c *connection) Query(_ context.Context, query string, args ...any) (sqlstore.Rows, error) {
+	r, err := c.query(context.Background(), query, args)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (c *connection) query(ctx context.Context, query string, args []any) (*rows, error) {
 	stmt, kept, err := c.statement(query)
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{of: c}
+	r := &rows{}
 	if !kept {
 		r.own = stmt
 	}
 	values, err := c.bind(args)
 	if err == nil {
-		r.rows, err = stmt.QueryContext(context.Background(), values)
+		r.rows, err = stmt.QueryContext(ctx, values)
 	}
 	if err != nil {
 		r.Close()
@@ -195,7 +204,6 @@ func (c *connection) Query(_ context.Context, query string, args ...any) (sqlsto
 
 // rows are the driver's, for what the statements of a group read.
 type rows struct {
-	of     *connection
 	rows   driver.Rows
 	values []driver.Value
 	err    error
@@ -203,16 +211,11 @@ type rows struct {
 }
 
 func (r *rows) Next() bool {
-	err := r.next()
+	err := r.rows.Next(r.values)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return err == nil
-}
-
-func (r *rows) next() (err error) {
-	defer r.of.guard(&err)
-	return r.rows.Next(r.values)
 }
 
 func (r *rows) Err() error { return r.err }
@@ -233,15 +236,15 @@ type read struct {
 	at   int
 }
 
-func (c *connection) read(query string, args []any) (*read, error) {
-	r, err := c.Query(context.Background(), query, args...)
+func (c *connection) read(ctx context.Context, query string, args []any) (*read, error) {
+	r, err := c.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	all := &read{at: -1}
 	for r.Next() {
-		all.rows = append(all.rows, slices.Clone(r.(*rows).values))
+		all.rows = append(all.rows, slices.Clone(r.values))
 	}
 	return all, r.Err()
 }

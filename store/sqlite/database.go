@@ -52,10 +52,15 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if err := fn(watched{t, w}); err != nil {
 		return err
 	}
-	if err := t.tx.Commit(); err != nil {
-		return &interlock.UnknownOutcome{Err: err}
+	return outcome(t.tx.Commit())
+}
+
+// outcome is what a commit's error says.
+func outcome(err error) error {
+	if err == nil || errors.Is(err, errEnded) {
+		return err
 	}
-	return nil
+	return &interlock.UnknownOutcome{Err: err}
 }
 
 func dialect() *sqlstore.Dialect {

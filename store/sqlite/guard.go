@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -15,12 +16,31 @@ import (
 // its statement, for ever. So a panic becomes an error here, and the connection is
 // spoilt: database/sql asks IsValid before it is given to anybody again.
 
-// guard makes an error of a panic.
+//
+// What fails may also have ended the transaction: SQLite rolls back all of it where
+// a write is interrupted, where a trigger says so, where the disk is full. Whatever
+// came after that would be committed statement by statement, so it is refused.
+
+// guard makes an error of a panic, and sees what an error has left.
 func (c *connection) guard(err *error) {
 	if p := recover(); p != nil {
 		c.spoilt = true
 		*err = fmt.Errorf("the database's driver panicked: %v", p)
 	}
+	if *err == nil || errors.Is(*err, io.EOF) || !c.open || c.lost || c.spoilt {
+		return
+	}
+	if _, within := c.driverConn.ExecContext(context.Background(), "BEGIN", nil); within == nil {
+		c.lost = true // this one is rolled back in its place
+	}
+}
+
+// goesOn refuses what comes after the end.
+func (c *connection) goesOn() error {
+	if c.lost {
+		return errEnded
+	}
+	return nil
 }
 
 func caught(err *error) {
@@ -59,6 +79,10 @@ type guardedTx struct {
 }
 
 func (t *guardedTx) Commit() error {
+	if err := t.of.goesOn(); err != nil {
+		_ = t.end(t.Tx.Rollback)
+		return err
+	}
 	err := t.end(t.Tx.Commit)
 	if err != nil {
 		_ = t.end(t.Tx.Rollback) // what still runs would keep the file locked
@@ -73,20 +97,27 @@ func (t *guardedTx) Commit() error {
 func (t *guardedTx) Rollback() error { return t.end(t.Tx.Rollback) }
 
 func (t *guardedTx) end(how func() error) (err error) {
-	t.of.open = false
+	t.of.open, t.of.lost = false, false
 	defer func() { t.of.spoilt = t.of.spoilt || err != nil }()
 	defer t.of.guard(&err)
 	return how()
 }
 
 func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Result, err error) {
+	if err := c.goesOn(); err != nil {
+		return nil, err
+	}
 	defer c.guard(&err)
 	return c.driverConn.ExecContext(ctx, query, args)
 }
 
 func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
+	if err := c.goesOn(); err != nil {
+		return nil, err
+	}
 	defer c.guard(&err)
-	return c.driverConn.QueryContext(ctx, query, args)
+	r, err = c.driverConn.QueryContext(ctx, query, args)
+	return c.guarded(r), err
 }
 
 func (c *connection) PrepareContext(ctx context.Context, query string) (stmt driver.Stmt, err error) {
@@ -114,11 +145,56 @@ type guardedStmt struct {
 }
 
 func (s *guardedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (r driver.Result, err error) {
+	if err := s.of.goesOn(); err != nil {
+		return nil, err
+	}
 	defer s.of.guard(&err)
 	return s.preparedStmt.ExecContext(ctx, args)
 }
 
 func (s *guardedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (r driver.Rows, err error) {
+	if err := s.of.goesOn(); err != nil {
+		return nil, err
+	}
 	defer s.of.guard(&err)
-	return s.preparedStmt.QueryContext(ctx, args)
+	r, err = s.preparedStmt.QueryContext(ctx, args)
+	return s.of.guarded(r), err
+}
+
+// Close runs what is left of the application's aggregates.
+func (s *guardedStmt) Close() (err error) {
+	defer s.of.guard(&err)
+	return s.preparedStmt.Close()
+}
+
+// driverRows are all that the driver's rows are to database/sql.
+type driverRows interface {
+	driver.Rows
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+type guardedRows struct {
+	driverRows
+	of *connection
+}
+
+func (c *connection) guarded(r driver.Rows) driver.Rows {
+	if known, ok := r.(driverRows); ok {
+		return &guardedRows{known, c}
+	}
+	return r
+}
+
+func (r *guardedRows) Next(dest []driver.Value) (err error) {
+	defer r.of.guard(&err)
+	return r.driverRows.Next(dest)
+}
+
+func (r *guardedRows) Close() (err error) {
+	defer r.of.guard(&err)
+	return r.driverRows.Close()
 }

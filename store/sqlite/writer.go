@@ -121,11 +121,12 @@ func (t *transaction) straight(ctx context.Context, fn func(*connection) error) 
 	}
 	var err error
 	closed := t.conn.Raw(func(c any) error {
-		if own := c.(*connection); own.open && !own.spoilt {
-			err = fn(own)
-		} else {
+		own := c.(*connection)
+		if !own.open || own.spoilt {
 			err = sql.ErrTxDone
+			return nil
 		}
+		err = calmly(func() error { return fn(own) }) // a panic would wait for the transaction's own end
 		return nil
 	})
 	return errors.Join(closed, err)
@@ -136,7 +137,7 @@ func (t *transaction) Exec(ctx context.Context, query string, args ...any) (n in
 		return t.Conn.Exec(ctx, query, args...)
 	}
 	err = t.straight(ctx, func(c *connection) error {
-		n, err = c.Exec(ctx, query, args...)
+		n, err = c.exec(ctx, query, args)
 		return err
 	})
 	return n, err
@@ -148,7 +149,7 @@ func (t *transaction) Query(ctx context.Context, query string, args ...any) (sql
 	}
 	var all *read
 	err := t.straight(ctx, func(c *connection) (err error) {
-		all, err = c.read(query, args)
+		all, err = c.read(ctx, query, args)
 		return err
 	})
 	if err != nil {

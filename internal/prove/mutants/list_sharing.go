@@ -52,7 +52,9 @@ func sharing() []mutant {
 		shared("what isn't a refusal", "after a fault nobody goes on in the same transaction", sharedBatch, `(b.touched || !refused(p.err))`, `(b.touched && true)`, "TestReadingThatEnds"),
 		shared("refused on nothing", "a refusal that rests on what was rolled back isn't told", sharedBatch, `err != nil && p.behind && refused(p.err)`, `err != nil && p.behind && refused(p.err) && false`, "TestARefusalOnWhat"),
 		shared("the application's end", "what follows when a statement has ended the transaction isn't committed by itself", "store/sqlite/writer.go", `		return errEnded //`, `		return nil //`, "TestAnEndedTransaction"),
-		shared("the context's end", "what follows when database/sql has ended the transaction isn't committed by itself", "store/sqlite/writer.go", `own.open && !own.spoilt`, `!own.spoilt`, "TestNothingFollows"),
+		shared("the context's end", "what follows when database/sql has ended the transaction isn't committed by itself", "store/sqlite/writer.go", `!own.open || own.spoilt`, `own.spoilt`, "TestNothingFollowsATransaction"),
+		shared("a lost transaction", "what follows when SQLite has ended the transaction isn't committed by itself", "store/sqlite/guard.go", `c.lost = true //`, `c.lost = false //`, "TestNothingFollowsALost"),
+		shared("a lost transaction's end", "what certainly wasn't written isn't told as unknown", "store/sqlite/database.go", `err == nil || errors.Is(err, errEnded)`, `err == nil`, "TestNothingFollowsALost"),
 		shared("closed in the midst", "the file is another's only when the transaction has ended", "store/sqlite/sqlite.go", `		_ = s.writer.wait(context.Background()) // which nothing ends
 		defer s.writer.end()
 `, ``, "TestCloseWaits"),
