@@ -93,6 +93,7 @@ func (f *frame) answer(ctx context.Context, m *machineRules, q *interlock.Query)
 		return interlock.Verdict{}, err
 	}
 	if rand.Int64N(f.rules.opts.shadow) == 0 {
+		h.quick.ctx, h.quick.deadline = nil, time.Time{} // of the question before; it is told when to end
 		return f.rules.slowly(ctx, m, h.query, q, now, &claim{h.quick.ask, f.leave()})
 	}
 	timeout, err := f.rules.begin(ctx)
@@ -113,8 +114,8 @@ func (f *frame) answer(ctx context.Context, m *machineRules, q *interlock.Query)
 
 // hold finds the question among those that were asked.
 func (f *frame) hold(m *machineRules, q *interlock.Query) (*held, error) {
-	if f.asked++; f.asked > mostAsked {
-		f.end()
+	if f.asked++; f.asked > mostAsked || len(f.common) == mostCommon && f.commonTo(m.encoder, q.Input) == nil {
+		f.end() // what was made for others stays in memory until then
 	}
 	for _, h := range f.held {
 		if h.machineRules == m && h.deny == q.Deny && h.target == q.Target && slices.Equal(h.checks, q.Checks) && slices.Equal(h.grants, q.Grants) {
@@ -159,20 +160,24 @@ func (f *frame) input(e *encoder, in *interlock.Input) (out compiled.Value, err 
 // shared is made once for all questions with one memo.
 func (f *frame) shared(b *build[compiled.Value], in *interlock.Input) asked[compiled.Value] {
 	const at = "input"
-	for i := range f.common {
-		if one := &f.common[i]; one.of == in.Memo && one.encoder == b.encoder {
-			return takes(b, at, &one.part)
-		}
-	}
 	if in.Memo == nil {
 		return b.asked(in)
 	}
-	if len(f.common) == mostCommon {
-		f.common = f.common[:0]
+	if one := f.commonTo(b.encoder, in); one != nil {
+		return takes(b, at, &one.part)
 	}
 	part := alone(newBuild(b.encoder, b.maker, b.limit), func(b *build[compiled.Value]) asked[compiled.Value] { return b.asked(in) })
 	f.common = append(f.common, common{in.Memo, b.encoder, part})
 	return takes(b, at, &part)
+}
+
+func (f *frame) commonTo(e *encoder, in *interlock.Input) *common {
+	for i := range f.common {
+		if one := &f.common[i]; one.of == in.Memo && one.encoder == e {
+			return one
+		}
+	}
+	return nil
 }
 
 // leave empties the frame, and gives what gives back all that it held.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -176,4 +177,40 @@ func TestAQuestionInARowIsShadowed(t *testing.T) {
 	require.ErrorIs(t, err, ErrDifference)
 	require.Equal(t, interlock.Verdict{}, v)
 	require.Equal(t, 1, told)
+}
+
+// A shadowed question has the time of its own, not what the question before had left.
+func TestAShadowedQuestionHasItsOwnTime(t *testing.T) {
+	r := checkRules(t, refuses, Shadow(1))
+	q := ask(interlock.Query{Draft: true, Held: new(interlock.Memo)})
+	f := r.frame(q)
+	h, err := f.hold(r.machines[q.Input.Machine], q)
+	require.NoError(t, err)
+	require.NoError(t, f.prepare(h, q.Input, time.Now()))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.quick.ctx, h.quick.deadline = over, time.Now().Add(-time.Hour)
+	f.mu.Unlock()
+	_, err = r.Decide(t.Context(), q)
+	require.NoError(t, err)
+}
+
+// What was made for one asker after the other, as in a batch where the roles change
+// from instance to instance, is let go of before it is many.
+func TestAskersInARowAreLetGo(t *testing.T) {
+	r := checkRules(t, refuses, Shadow(1<<40))
+	held := new(interlock.Memo)
+	for range 10 * mostCommon {
+		q := ask(interlock.Query{Draft: true, Held: held})
+		q.Input.Memo = new(interlock.Memo)
+		for range 3 {
+			_, err := r.Decide(t.Context(), q)
+			require.NoError(t, err)
+		}
+		kept, ok := held.Load(r)
+		require.True(t, ok)
+		f := kept.(*frame)
+		require.LessOrEqual(t, len(f.common), mostCommon)
+		require.LessOrEqual(t, f.asked, 3*mostCommon, "since it began anew")
+	}
 }
