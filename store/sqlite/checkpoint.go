@@ -18,7 +18,8 @@ import (
 // others wait while thousands of pages are read, written and synced. Here they are
 // copied beside the writer, and in its turn only what was written meanwhile: SQLite
 // begins the log anew when all of it is copied and nobody reads it any more, which
-// beside a busy writer never happens. It also syncs the file only after a pass behind
+// beside a busy writer never happens, nor where readers overlap: then the writer waits
+// for them, a little. It also syncs the file only after a pass behind
 // which nothing was written; so a pass has the turn while it copies the little that is
 // left, and gives it back when it takes longer, for then it syncs. Nothing rests on
 // that guess: what is copied, in which order it is synced, and what is kept for those
@@ -41,6 +42,19 @@ const (
 	// of that each but the last has no more than turnLimit.
 	besides, turns = 4, 4
 	turnLimit      = 4 * time.Millisecond
+
+	// restartLimit is how long the writer waits for readers, once in a while. Who begins
+	// to read meanwhile reads the file; those of the log must only end.
+	restartLimit = 100 * time.Millisecond
+
+	// restartRarely bounds how many times rarer than checkpointAfter it waits, where
+	// that was in vain.
+	restartRarely = 16
+)
+
+var (
+	errRead = errors.New("the log beside the file grows, and can't begin anew: readers overlap, or one holds an old state (a backup, a transaction that was forgotten)")
+	errHeld = errors.New("the log beside the file grows, and can't be put into it: another program holds the checkpoint's lock")
 )
 
 // checkpoints copies the log into the file, in one goroutine at most, which lives
@@ -53,6 +67,11 @@ type checkpoints struct {
 	due     atomic.Int64 // at how many written
 	busy    atomic.Bool
 	run     func() // beside; tests run it when they like
+
+	// Of the run:
+	told  int64 // how long the log was without what was written: negative when it began anew
+	tried int64 // at how many written the writer waited for readers,
+	rest  int64 // and how many more there must be until it does again
 
 	ctx   context.Context // ended by close
 	stop  context.CancelFunc
@@ -72,7 +91,7 @@ func newCheckpoints(db *sql.DB, w *writer) *checkpoints {
 }
 
 func (c *checkpoints) set(after int64) {
-	c.after = after
+	c.after, c.rest = after, after
 	c.due.Store(c.written.Load() + after)
 }
 
@@ -99,24 +118,35 @@ type passed struct {
 
 func (p passed) left() int64 { return p.log - p.copied }
 
+// little is what may be copied while others wait.
+func (c *checkpoints) little() int64 { return c.after / 32 }
+
 // checkpoint is one run.
 func (c *checkpoints) checkpoint() {
 	defer c.busy.Store(false)
 	p, err := c.copy()
-	next := c.after
+	anew := false
+	if err == nil && !p.locked && c.restartable(p) {
+		p, anew, err = c.restart(p)
+	}
+	next := c.after / 8 // look sooner whether it has begun anew, or can be copied
 	switch {
 	case c.ctx.Err() != nil:
 		return
 	case err != nil:
 		err = fmt.Errorf("the log beside the file can't be put into it, and grows: %w", err)
-	case p.locked || p.left() > 0:
-		// Who reads an older state needs what is behind it. That may take as long as he likes.
-		next = c.after / 8
-		if p.log >= 8*c.after {
-			err = fmt.Errorf("the log beside the file grows, %d pages: somebody reads a state of %d pages ago (a backup, a transaction that was forgotten)", p.log, p.left())
+		next = c.after
+	case p.locked:
+		if c.told+c.written.Load() >= 8*c.after {
+			err = errHeld
 		}
-	case p.log >= 2*c.after:
-		next = c.after / 8 // it didn't begin anew the last time: look sooner whether it has now
+	case anew:
+		next = c.after
+	case p.log >= 8*c.after:
+		// Who reads an older state needs what is behind it. That may take as long as he likes.
+		err = errRead
+	case p.left() == 0 && p.log < 2*c.after:
+		next = c.after
 	}
 	c.mu.Lock()
 	c.failed = err
@@ -126,7 +156,7 @@ func (c *checkpoints) checkpoint() {
 
 // copy copies beside the writer until little is left, and that in its turn.
 func (c *checkpoints) copy() (p passed, err error) {
-	little := c.after / 32
+	little := c.little()
 	for range besides {
 		before := c.written.Load()
 		if p, err = c.pass(); err != nil || p.locked {
@@ -165,12 +195,59 @@ func (c *checkpoints) inTurn(limit time.Duration) (p passed, alone bool, err err
 	return p, over.Stop(), err
 }
 
+// restartable tells whether the log should have begun anew, and may if the writer waits:
+// not for who reads a state of long ago, behind whom there is also much to copy.
+func (c *checkpoints) restartable(p passed) bool {
+	little := p.left() <= c.little()
+	if little {
+		c.rest = c.after
+	}
+	long := p.log >= 2*c.after && little || p.log >= 8*c.after && p.left() <= c.after
+	return long && c.written.Load()-c.tried >= c.rest
+}
+
+// restart has the writer's turn until nobody reads the log any more, for restartLimit at
+// most; the next commit begins it anew then. It asks again and again rather than let
+// SQLite wait, which nothing would interrupt.
+func (c *checkpoints) restart(was passed) (p passed, anew bool, err error) {
+	if err := c.writer.wait(c.ctx); err != nil {
+		return was, false, err
+	}
+	defer c.writer.end()
+	c.tried = c.written.Load()
+	limit, cancel := context.WithTimeout(c.ctx, restartLimit)
+	defer cancel()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		p, err = c.ask("PRAGMA wal_checkpoint(RESTART)")
+		if err != nil {
+			return was, false, err
+		}
+		if !p.locked {
+			c.rest, c.told = c.after, -c.written.Load()
+			return p, true, nil
+		}
+		select {
+		case <-again.C:
+		case <-limit.Done():
+			c.rest = min(2*c.rest, restartRarely*c.after)
+			return was, false, nil
+		}
+	}
+}
+
 // pass copies what nobody reads in an older state, and waits for nobody.
-func (c *checkpoints) pass() (p passed, err error) {
+func (c *checkpoints) pass() (passed, error) { return c.ask("PRAGMA wal_checkpoint(PASSIVE)") }
+
+func (c *checkpoints) ask(checkpoint string) (p passed, err error) {
 	defer caught(&err)
-	err = c.db.QueryRowContext(c.ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&p.locked, &p.log, &p.copied)
+	err = c.db.QueryRowContext(c.ctx, checkpoint).Scan(&p.locked, &p.log, &p.copied)
 	if locked(err) {
 		return passed{locked: true}, nil
+	}
+	if err == nil && !p.locked {
+		c.told = p.log - c.written.Load()
 	}
 	return p, err
 }
@@ -182,7 +259,8 @@ func locked(err error) bool {
 }
 
 // Checkpointed is nil, or why the log beside the file grows: it can't be copied
-// into the file, or somebody reads a state from long ago. No commit fails of that
+// into the file, readers overlap for long, one reads a state from long ago, or another
+// program holds the lock. No commit fails of that
 // while there is room on the disk. A gate asks for it, and raises an alarm (log_grows).
 func (s *Store) Checkpointed() error {
 	if s.checkpoints == nil {

@@ -20,10 +20,15 @@ func checkpoints() []mutant {
 		log("told", "a log that can't be copied is told of", `	c.failed = err
 `, `	_ = err
 `, "TestACheckpointThatFails"),
-		log("long readers are told", "a log that somebody holds up is told of", `if p.log >= 8*c.after {`, `if false {`, "TestAReaderHoldsTheLogUp"),
-		log("tried again", "a log that somebody held up is looked at soon", `		next = c.after / 8
-		if p.log`, `		next = 1 << 40
-		if p.log`, "TestAReaderHoldsTheLogUp"),
+		log("long readers are told", "a log that somebody holds up is told of", `case p.log >= 8*c.after:`, `case false:`, "TestAReaderHoldsTheLogUp"),
+		log("readers that overlap", "a log that readers overlap on begins anew", `&& c.restartable(p) {`, `&& c.restartable(p) && false {`, "TestReadersThatOverlap"),
+		log("the writer waits rarely", "readers who take long hold up few commits", `c.written.Load()-c.tried >= c.rest`, `c.rest > 0`, "TestReadersWhoOverlapForLong"),
+		log("the writer waits for no old state", "a backup holds up no commit", `p.left() <= c.after
+`, `p.left() <= 1<<40
+`, "TestAReaderHoldsTheLogUp"),
+		log("a lock that is held is told", "a log that another program holds up is told of", `			err = errHeld
+`, ``, "TestAnotherProgramHoldsTheLock"),
+		log("tried again", "a log that somebody held up is looked at soon", `next := c.after / 8 //`, `next := int64(1<<40) //`, "TestAReaderHoldsTheLogUp"),
 		log("the application's", "what the application writes counts", `c.written.Add(int64(pages)) < c.due.Load()`, `c.written.Add(1) < c.due.Load()`, "TestApplicationsFillTheLog"),
 		onGate(mutant{name: "log: an alarm", takes: "a log that grows is an alarm", edits: one("watch.go", `	w.lookAtLog(ctx)
 `, ``)}, "TestALogThatGrows"),
