@@ -92,9 +92,19 @@ func (p *puts) put(all context.Context, w put) {
 	}
 	ctx, cancel := context.WithTimeout(all, time.Second)
 	defer cancel()
-	if err := p.cache.Put(ctx, w.epoch, w.entries); err != nil {
+	if err := p.write(ctx, w); err != nil {
 		p.log.Debug("cache put failed", "error", err)
 	}
+}
+
+// write makes an error of what panics in the cache: it would end the process here.
+func (p *puts) write(ctx context.Context, w put) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	return p.cache.Put(ctx, w.epoch, w.entries)
 }
 
 func (p *puts) send(epoch string, entries []CacheEntry) {

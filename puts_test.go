@@ -1,7 +1,9 @@
 package interlock_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -83,4 +85,30 @@ func TestWhatIsOnItsWayToTheCache(t *testing.T) {
 		versions[e.Key] = append(versions[e.Key], e.Version)
 	}
 	require.Equal(t, map[interlock.CacheKey][]int64{instKey("17"): {4}, actKey("erin"): {1}}, versions)
+}
+
+// panickingCache panics at the first write.
+type panickingCache struct {
+	*memoryCache
+	once sync.Once
+}
+
+func (c *panickingCache) Put(ctx context.Context, epoch string, entries []interlock.CacheEntry) error {
+	c.once.Do(func() { panic("a client of the application's") })
+	return c.memoryCache.Put(ctx, epoch, entries)
+}
+
+// What panics in a cache behind the answer is an error of that write, and no more.
+func TestAPanicInTheCacheEndsNothing(t *testing.T) {
+	var lines bytes.Buffer
+	cache := &panickingCache{memoryCache: newCache()}
+	g := newGate(t, func(c *interlock.Config) {
+		c.Cache, c.Logger = cache, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	newLoan(t, g, "17")
+	newLoan(t, g, "18")
+	fire(t, g, employee("erin"), "18", "submit")
+	cache.has(t, instKey("18"), 2)
+	require.NoError(t, g.Close(t.Context())) // nobody writes to lines any more
+	require.Contains(t, lines.String(), `msg="cache put failed" error="panic: a client of the application's"`)
 }

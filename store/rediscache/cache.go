@@ -77,8 +77,9 @@ var _ interlock.Cache = (*Cache)(nil)
 // New returns a cache in the given Redis. It doesn't connect. The client should
 // have the options of [Options]; with others every call still ends within
 // Config.Timeout, but leaves a goroutine behind for as long as the client's own
-// time limits. After a reply that belongs to another request, the cache goes on
-// with a new client of the same options.
+// time limits. Its hooks must heed their context: one that hangs keeps the caller
+// who goes there himself, though no others. After a reply that belongs to another
+// request, the cache goes on with a new client of the same options.
 func New(client redis.UniversalClient, cfg Config) *Cache {
 	if cfg.Prefix == "" {
 		cfg.Prefix = "interlock:"
@@ -101,8 +102,9 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.TotalFailures >= failures },
 		// An error that Redis itself answered came quickly: it is no reason to stay away.
 		IsSuccessful: func(err error) bool { return err == nil || isReply(err) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, errCaller) || errors.Is(err, errTogether) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errCaller) || isOurs(err) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			c.reads.wary.Store(to != gobreaker.StateClosed) // who hangs in a probe would keep the breaker
 			switch {
 			case from == gobreaker.StateClosed:
 				cfg.Alarm("cache_down") // once, not at every probe that fails
@@ -115,10 +117,11 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 	return c
 }
 
-// Close ends what the cache opened itself, and waits for what is on its way, which
-// is at most Config.Timeout; the client given to New is the caller's.
+// Close ends what the cache opened itself; the client given to New is the caller's.
+// Who waits for an answer has an error at once. Close waits until the reads that
+// are on their way in a single Redis have returned, at most for Config.Timeout.
 func (c *Cache) Close() error {
-	c.reads.close()
+	c.reads.close(c.cfg.Timeout)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true

@@ -87,6 +87,12 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
+// isOurs tells an error that says nothing about Redis, or nothing that the breaker
+// wasn't told.
+func isOurs(err error) bool {
+	return errors.Is(err, errTogether) || errors.Is(err, errFull) || errors.Is(err, errClosed)
+}
+
 // read gets values; "" is a miss, also for a value that is no string.
 func (c *Cache) read(ctx context.Context, client redis.UniversalClient, names []string) ([]string, error) {
 	if _, single := client.(*redis.Client); single {

@@ -16,7 +16,8 @@ import (
 // who come meanwhile go together in the next.
 //
 // One at a time makes the largest, and Redis answers them fastest. While it takes
-// long there may be more: Redis is far, or a connection is dead.
+// long there may be more: Redis is far, or a connection is dead. Who asks may be
+// kept beyond all deadlines, by a hook of the application's: such a trip is lost.
 type group struct {
 	ask  func(ctx context.Context, names []string) ([]string, error)
 	long time.Duration
@@ -27,10 +28,12 @@ type group struct {
 	queue   []*trip // the last takes more callers
 	waiting int     // callers in the queue
 	away    int     // trips on their way
+	lost    int     // trips over whose call has not returned
 	since   time.Time
 	watched bool // whether the first of the queue waits too long since then
 	closed  bool
-	running sync.WaitGroup
+	wary    atomic.Bool   // whether there was trouble: a caller doesn't go himself then
+	idle    chan struct{} // closed when it is closed, and every call has returned
 }
 
 const (
@@ -44,17 +47,21 @@ const (
 	// their way; mostAway is how many there are.
 	long     = time.Millisecond
 	mostAway = 4
+	// mostLost is how many calls that didn't return in time are let hang; each keeps
+	// a goroutine. The breaker makes that a quarter of an hour of nothing else.
+	mostLost = 1024
 )
 
 var (
 	errFull        = errors.New("too many wait for Redis")
+	errLost        = errors.New("too many calls of the Redis client don't return")
 	errNotFinished = errors.New("the round trip did not finish")
 	// errTogether marks an error that another caller of the same trip tells the breaker.
 	errTogether = errors.New("asked together with others")
 )
 
 func newGroup(ask func(context.Context, []string) ([]string, error)) *group {
-	g := &group{ask: ask, long: long}
+	g := &group{ask: ask, long: long, idle: make(chan struct{})}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	return g
 }
@@ -65,12 +72,17 @@ type trip struct {
 	waiting int       // callers
 	until   time.Time // when the last of them leaves
 	begun   bool
+	over    bool // answered
+	lost    bool // before its call returned
+	own     bool // its caller's goroutine makes it
 
 	done   chan struct{}
 	values []string
 	err    error
 	told   atomic.Bool // the breaker
 }
+
+func newTrip() *trip { return &trip{done: make(chan struct{}), err: errNotFinished} }
 
 // get returns the values of names; ctx must have a deadline, and who leaves holds
 // up nobody. An error is that of all who were asked for together, and of no others.
@@ -80,9 +92,8 @@ func (g *group) get(ctx context.Context, names []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t == nil {
-		defer g.leave()
-		return g.safely(ctx, names)
+	if t.own {
+		g.alone(ctx, t)
 	}
 	select {
 	case <-t.done:
@@ -93,6 +104,8 @@ func (g *group) get(ctx context.Context, names []string) ([]string, error) {
 	switch {
 	case t.err == nil:
 		return t.values[at : at+len(names)], nil
+	case g.ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", errClosed, t.err)
 	case t.told.Swap(true) && !timedOut(t.err):
 		return nil, fmt.Errorf("%w: %w", errTogether, t.err)
 	}
@@ -105,16 +118,23 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &slow) && slow.Timeout()
 }
 
-// enter takes a place (nil), or finds one in a trip, which begins later.
+// enter begins a trip, or finds a place in one that begins later.
 func (g *group) enter(names []string, until time.Time) (t *trip, at int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
 		return nil, 0, errClosed
+	case g.lost >= mostLost:
+		return nil, 0, errLost
 	case g.away == 0:
+		t = newTrip()
+		t.names, t.waiting, t.until, t.begun = names, 1, until, true
 		g.away++
-		return nil, 0, nil
+		if t.own = g.lost == 0 && !g.wary.Load(); !t.own {
+			go g.drain(t)
+		}
+		return t, 0, nil
 	case g.waiting >= mostWaiting:
 		return nil, 0, errFull
 	}
@@ -125,7 +145,7 @@ func (g *group) enter(names []string, until time.Time) (t *trip, at int, err err
 			g.since = time.Now()
 			g.watch(g.long)
 		}
-		t = &trip{done: make(chan struct{}), err: errNotFinished}
+		t = newTrip()
 		g.queue = append(g.queue, t)
 	}
 	at = len(t.names)
@@ -148,22 +168,21 @@ func (g *group) withdraw(t *trip) {
 	}
 }
 
-// leave gives a place to those who came meanwhile, if there are any.
+// leave gives a place to those who came meanwhile, if there are any; with mu.
 func (g *group) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.away--
-	g.begin()
+	if len(g.queue) > 0 {
+		g.away++
+		go g.drain(nil)
+	}
+	g.rest()
 }
 
-// begin makes a trip; with mu.
-func (g *group) begin() {
-	if len(g.queue) == 0 {
-		return
+// rest tells close when nothing is left; with mu.
+func (g *group) rest() {
+	if g.closed && g.away+g.lost == 0 {
+		close(g.idle)
 	}
-	g.away++
-	g.running.Add(1)
-	go g.drain()
 }
 
 // next is what goes next; when nobody waits, the place is given back.
@@ -184,35 +203,84 @@ func (g *group) next() *trip {
 		}
 	}
 	g.queue = nil
-	g.away--
+	g.leave()
 	return nil
 }
 
-func (g *group) drain() {
-	defer g.running.Done()
-	ended := false
-	defer func() {
-		if !ended { // something in the client ended this goroutine
-			g.leave()
-		}
-	}()
-	for t := g.next(); t != nil; t = g.next() {
-		g.travel(t)
+// drain has a place: for t, if there is one, and for those who come meanwhile.
+func (g *group) drain(t *trip) {
+	if t == nil {
+		t = g.next()
+	}
+	for t != nil && g.send(t) {
 		if t.waiting > 1 {
 			// Those who were answered may come again at once: together, not in two
 			// halves that wait for each other.
 			runtime.Gosched()
 		}
+		t = g.next()
 	}
-	ended = true
 }
 
-// travel answers all who wait for t, whatever happens.
-func (g *group) travel(t *trip) {
-	defer close(t.done)
+// alone is for a caller who makes his trip himself, the quickest way. Where the
+// client keeps him beyond his limit, his place is others', and no other goes
+// himself until he is back.
+func (g *group) alone(ctx context.Context, t *trip) {
+	if g.travel(ctx, t) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.leave()
+	}
+}
+
+func (g *group) send(t *trip) (ours bool) {
 	ctx, cancel := context.WithDeadline(g.ctx, t.until)
 	defer cancel()
-	t.values, t.err = g.safely(ctx, t.names)
+	return g.travel(ctx, t)
+}
+
+// travel answers all who wait for t, whatever happens, and at the end of ctx whether
+// the call has returned or not. It tells whether the place is still the caller's.
+func (g *group) travel(ctx context.Context, t *trip) (ours bool) {
+	defer context.AfterFunc(ctx, func() { g.lose(t, ctx.Err()) })()
+	var values []string
+	err, returned := errNotFinished, false
+	defer func() { ours = g.arrive(t, values, err, returned) }()
+	values, err = g.safely(ctx, t.names)
+	returned = true
+	return false // or what arrive says
+}
+
+// arrive is for when t's call is over. Unless it returned, something in the client
+// ends this goroutine, which then gives its place back; unless t was lost: then
+// that happened before.
+func (g *group) arrive(t *trip, values []string, err error, returned bool) (ours bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.lost {
+		g.lost--
+		g.rest()
+		return false
+	}
+	t.values, t.err, t.over = values, err, true
+	close(t.done)
+	if !returned {
+		g.leave()
+	}
+	return returned
+}
+
+// lose answers who waits for t, and gives its place to others.
+func (g *group) lose(t *trip, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.over {
+		return
+	}
+	t.err, t.over, t.lost = err, true, true
+	close(t.done)
+	g.lost++
+	g.leave()
 }
 
 // safely asks; what panics in the client, or in a hook of the application's, is an error.
@@ -243,7 +311,8 @@ func (g *group) look() {
 	}
 	left := g.long - time.Since(g.since)
 	if left <= 0 && g.away < mostAway {
-		g.begin()
+		g.away++
+		go g.drain(nil)
 	}
 	if left <= 0 {
 		g.since, left = time.Now(), g.long
@@ -251,16 +320,25 @@ func (g *group) look() {
 	g.watch(left)
 }
 
-// close answers who waits, ends what is on its way, and waits for that.
-func (g *group) close() {
+// close answers who waits, ends what is on its way, and waits for that, but not
+// longer than limit.
+func (g *group) close(limit time.Duration) {
 	g.mu.Lock()
-	g.closed = true
-	for _, t := range g.queue {
-		t.err, t.begun = errClosed, true
-		close(t.done)
+	if !g.closed {
+		g.stop()
+		g.closed = true
+		for _, t := range g.queue {
+			t.begun = true
+			close(t.done)
+		}
+		g.queue, g.waiting = nil, 0
+		g.rest()
 	}
-	g.queue, g.waiting = nil, 0
-	g.stop()
 	g.mu.Unlock()
-	g.running.Wait()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-g.idle:
+	case <-late.C:
+	}
 }

@@ -45,7 +45,7 @@ func newHeld(t *testing.T) *held {
 		}
 	})
 	h.long = time.Hour
-	t.Cleanup(h.close)
+	t.Cleanup(func() { h.close(patient) })
 	return h
 }
 
@@ -336,7 +336,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 	h.gets(first, "a")
 	<-h.trips
 	waits := h.asks(t.Context(), 1, "c")
-	h.close() // returns when what is on its way has ended; goleak sees to that
+	h.close(patient) // returns when what is on its way has ended; goleak sees to that
 	require.ErrorIs(t, (<-onItsWay).err, context.Canceled)
 	require.ErrorIs(t, (<-waits).err, errClosed)
 	_, err := h.get(t.Context(), []string{"d"})
