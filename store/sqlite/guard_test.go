@@ -114,6 +114,13 @@ func TestAnEndedTransactionCommitsNothing(t *testing.T) {
 	})
 	require.Error(t, err)
 	w.moved(map[string]bool{"a": false})
+	require.Error(t, w.Within(t.Context(), func(tx interlock.Tx) error {
+		_, err := tx.Handle().(*sql.Tx).Exec("COMMIT") // it is the application's own that was committed
+		require.NoError(t, err)
+		require.ErrorIs(t, tx.Apply(t.Context(), w.step("a")), errEnded)
+		return nil
+	}))
+	w.moved(map[string]bool{"a": false})
 	require.NoError(t, w.Within(t.Context(), func(tx interlock.Tx) error {
 		_, err := tx.Handle().(*sql.Tx).Exec("INSERT INTO log VALUES (1)")
 		require.NoError(t, err)
