@@ -132,7 +132,9 @@ func actorChanges(c *interlock.Commit) []*interlock.ActorChange {
 
 // Apply checks every predicate and writes, within tx; the caller rolls back on
 // an error. The order of locks is the same everywhere: actors by id, store and
-// revision, the idempotency key, instance, the application's row, history.
+// revision, the idempotency key, instance, the application's row. History and what
+// goes with it, which nobody else waits for, is written last, or with the instance
+// where that is one statement.
 func (s *Store) Apply(ctx context.Context, tx Conn, c *interlock.Commit) error {
 	if s.d.AtOnce != nil {
 		if err := Check(c); err != nil {

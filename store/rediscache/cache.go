@@ -1,8 +1,8 @@
 // Package rediscache keeps facts in Redis or Redis Cluster, as an
 // [interlock.Cache]: an untrusted hint. Redis may be slow, gone, emptied, full,
 // behind, or lie; that costs a look at the store and never an answer: a call
-// takes at most 50 ms, and after five that failed within a second only one a
-// second is made. The package trusts nothing that it reads: an entry that is not
+// takes at most 50 ms, unless a hook of the client's hangs (see [New]), and after
+// five that failed within a second only one a second is made. The package trusts nothing that it reads: an entry that is not
 // exactly what was asked for is a miss.
 //
 //	opts, err := rediscache.Options("redis://127.0.0.1:6379/0")
