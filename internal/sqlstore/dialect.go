@@ -29,6 +29,9 @@ type Dialect struct {
 	// LockTx and LockTxShared take an advisory lock on the text $1 until the
 	// transaction's end; "" when the writer is alone.
 	LockTx, LockTxShared string
+	// LockSchema is LockTx for who migrates: another's migration is waited for as long
+	// as the context lets him.
+	LockSchema string
 
 	// Notify tells who listens, when the transaction commits, that $1 changed; "" where nobody can.
 	Notify string

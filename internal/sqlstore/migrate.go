@@ -50,7 +50,7 @@ const putEpochSQL = `INSERT INTO il.store (one, epoch) VALUES (1, $1) ON CONFLIC
 // must be there before the first migration: the table schema_version, a lock.
 func (s *Store) Migrate(ctx context.Context, list []Migration, setup string) error {
 	return s.db.InTx(ctx, func(tx Tx) error {
-		if err := s.lockText(ctx, tx, s.d.LockTx, "schema of "+s.d.Prefix); err != nil {
+		if err := s.lockText(ctx, tx, s.d.LockSchema, "schema of "+s.d.Prefix); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, s.d.expand(setup)); err != nil {

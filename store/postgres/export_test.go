@@ -68,6 +68,9 @@ func (s *Store) CommitSingle(ctx context.Context, c *interlock.Commit) error {
 	return s.commitSingle(ctx, s.single.update, args)
 }
 
+// WaitLong lets who waits for a row, aside of the others, wait as long as a test may take.
+func (s *Store) WaitLong() { s.single.update = strings.Replace(s.single.update, "'2s'", "'60s'", 1) }
+
 // StopBatches makes each batch wait for an advisory lock, after its snapshot and
 // before everything else.
 func (s *Store) StopBatches(lock int) {

@@ -45,6 +45,7 @@ func TestBatchPassesOverWhatIsHeld(t *testing.T) {
 	ctx := t.Context()
 	pool := newPool(t, testservice.Postgres(t)+"&pool_max_conns=8")
 	s := migrated(t, postgres.New(pool))
+	s.WaitLong()
 	require.NoError(t, s.Activate(ctx, interlock.Revision{Machine: "other", ID: "r", States: []string{"new"}}, 0))
 	commits := steps(t, s, "a", "b", "c", "d", "e")
 	under(t, s, commits[2], "k")

@@ -118,7 +118,7 @@ func TestCommitThatGoesOnWithoutItsConnection(t *testing.T) {
 		for _, end := range []string{"COMMIT", "ROLLBACK"} {
 			t.Run(name+" "+end, func(t *testing.T) {
 				ctx := t.Context()
-				g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store(), Logger: slog.New(slog.DiscardHandler)})
+				g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store(), CommitTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 				require.NoError(t, err)
 				t.Cleanup(func() { assert.NoError(t, g.Close(context.Background())) })
 				erin := interlock.Actor{ID: "erin", Roles: []string{"keeper"}}
@@ -176,5 +176,5 @@ func until(t *testing.T, pool *pgxpool.Pool, query string) {
 		var is bool
 		err := pool.QueryRow(t.Context(), query).Scan(&is)
 		return err == nil && is
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }

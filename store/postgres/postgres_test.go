@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -110,6 +111,34 @@ func TestMigrateFromManyProcesses(t *testing.T) {
 	}
 }
 
+// Migrating a large database takes longer than commits wait for a lock; who comes
+// meanwhile waits for it, and his own statements wait for locks no longer than ever.
+func TestMigrateWaitsForAnothers(t *testing.T) {
+	pool := newPool(t, testservice.Postgres(t))
+	s := migrated(t, postgres.New(pool))
+	held, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = held.Rollback(context.Background()) }()
+	_, err = held.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended('schema of "interlock".', 0))`)
+	require.NoError(t, err)
+	second := background(func() error { return s.Migrate(t.Context()) })
+	until(t, pool, oneWaits)
+	select {
+	case err := <-second:
+		require.Fail(t, "it didn't wait", "%v", err)
+	case <-time.After(2500 * time.Millisecond): // longer than the limit of other locks
+	}
+	require.NoError(t, held.Rollback(t.Context()))
+	require.NoError(t, soon(t, second, "who waited"))
+
+	held, err = pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = held.Exec(t.Context(), `LOCK TABLE interlock.store IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	require.ErrorContains(t, soon(t, background(func() error { return s.Migrate(t.Context()) }), "who meets a lock"), "lock timeout")
+	require.NoError(t, held.Rollback(t.Context()))
+}
+
 // TestMigrationsMatch: both dialects have the same numbers, tables and columns.
 func TestMigrationsMatch(t *testing.T) {
 	table := regexp.MustCompile(`(?s)CREATE TABLE (il\.\w+) \((.*?)\n\)`)
@@ -155,7 +184,7 @@ func TestLockOrder(t *testing.T) {
 	c.Instance.PrevVersion, c.Instance.PrevState, c.Instance.Next.Version, c.Instance.Record.Seq = 1, "new", 2, 2
 	result := make(chan error, 1)
 	go func() { result <- s.Commit(ctx, c) }()
-	time.Sleep(200 * time.Millisecond)
+	until(t, pool, oneWaits)
 	_, err = held.Exec(ctx, `SELECT 1 FROM interlock.instance FOR UPDATE NOWAIT`)
 	require.NoError(t, err, "the waiting commit holds the instance")
 	require.NoError(t, held.Commit(ctx))
@@ -216,7 +245,7 @@ func TestCutConnection(t *testing.T) {
 			assert.Eventually(t, func() bool { // the server is told nothing, and goes on
 				f, err := s.Load(ctx, "default", interlock.Ref{Machine: "m", ID: id}, nil)
 				return err == nil && f.Instance != nil
-			}, 10*time.Second, 10*time.Millisecond, id)
+			}, patience, 10*time.Millisecond, id)
 		}
 		// Cut before COMMIT was sent: certainly nothing.
 		err := s.Within(ctx, func(tx interlock.Tx) error {
@@ -284,7 +313,9 @@ func (c *cutter) copy(to, from net.Conn, requests bool) {
 		if requests && n == 16 && binary.BigEndian.Uint32(buffer[4:]) == cancelRequest {
 			return // the driver's attempt to stop what was cut off would race with it
 		}
-		last := requests && c.armed.CompareAndSwap(true, false)
+		// The drivers look first whether a connection that rested for a second is alive.
+		asks := requests && !bytes.Contains(buffer[:n], []byte("-- ping"))
+		last := asks && c.armed.CompareAndSwap(true, false)
 		if last {
 			_ = from.Close() // the answer finds nobody
 		}

@@ -26,7 +26,7 @@ func doorGate(t *testing.T, store interlock.Store, yaml string, grace, poll time
 	t.Helper()
 	m, err := fsm.Parse("door.yaml", []byte(yaml))
 	require.NoError(t, err)
-	g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store, Grace: grace, Poll: poll, Logger: slog.New(slog.DiscardHandler)})
+	g, err := interlock.New(interlock.Config{Machines: []*fsm.Machine{m}, Store: store, Grace: grace, Poll: poll, CommitTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, g.Close(context.Background())) })
 	return g
@@ -58,7 +58,7 @@ func TestReplicaHearsOfRetirement(t *testing.T) {
 			req := newDoor(t, former)
 			require.NoError(t, former.InForce())
 			doorGate(t, c.store, doorWithBellYAML, -1, time.Hour)
-			require.Eventually(t, func() bool { return former.InForce() != nil }, 20*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return former.InForce() != nil }, patience, 5*time.Millisecond)
 			_, err := former.Fire(t.Context(), keeper, req)
 			require.ErrorIs(t, err, &interlock.Refusal{Stage: interlock.StageUnavailable, Code: "revision_retired"})
 		})

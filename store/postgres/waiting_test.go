@@ -67,7 +67,7 @@ func waiting(t *testing.T, s *postgres.Store, commits ...*interlock.Commit) (ans
 	return answers, open
 }
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 func soon(t *testing.T, answer chan error, name string) error {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -275,6 +276,10 @@ func TestAnotherProgramHoldsTheLog(t *testing.T) {
 // What is left is copied in the writer's turn, which is given back while a pass takes
 // long; then it was not alone, and there is another one.
 func TestWhatIsLeftIsCopiedInTheWritersTurn(t *testing.T) {
+	synctest.Test(t, testWhatIsLeft) // whose clock stands still but where a pass takes long
+}
+
+func testWhatIsLeft(t *testing.T) {
 	w := newLogWorld(t)
 	var held []bool
 	w.on(func(c driverConn) driverConn {

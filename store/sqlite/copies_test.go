@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,10 @@ func ready(bytes int) *copies {
 	return c
 }
 
-func TestWhatMayHaveChangedIsNotKept(t *testing.T) {
+// Copies age, and how busy the machine is must not matter: the clock stands still.
+func TestWhatMayHaveChangedIsNotKept(t *testing.T) { synctest.Test(t, testWhatMayHaveChanged) }
+
+func testWhatMayHaveChanged(t *testing.T) {
 	key := []rowKey{instanceKey("t", interlock.Ref{Machine: "m", ID: "a"})}
 	c := ready(1 << 20)
 	keepNow(c, "a", "ann")
@@ -76,7 +80,9 @@ func TestWhatMayHaveChangedIsNotKept(t *testing.T) {
 }
 
 // What is kept of a commit is what the file has then, to the last empty list.
-func TestCommitsAreKeptAsTheFileHasThem(t *testing.T) {
+func TestCommitsAreKeptAsTheFileHasThem(t *testing.T) { synctest.Test(t, testCommitsAreKept) }
+
+func testCommitsAreKept(t *testing.T) {
 	s, err := Open(filepath.Join(t.TempDir(), "x.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -167,7 +173,9 @@ func TestATransactionIsSettledInItsTurn(t *testing.T) {
 	require.Empty(t, s.copies.writing)
 }
 
-func TestCopiesAreBounded(t *testing.T) {
+func TestCopiesAreBounded(t *testing.T) { synctest.Test(t, testCopiesAreBounded) }
+
+func testCopiesAreBounded(t *testing.T) {
 	c := ready(100 << 10)
 	const rows = 10_000
 	for i := range rows {
@@ -182,7 +190,7 @@ func TestCopiesAreBounded(t *testing.T) {
 	c.keep(c.look(), time.Now(), "t", interlock.Ref{Machine: "m", ID: "large"}, nil, large)
 	require.False(t, kept(c, "large"))
 
-	c.keep(c.look(), time.Now().Add(-copyAge), "t", interlock.Ref{Machine: "m", ID: "old"}, nil, aRow("old"))
+	c.keep(c.look(), time.Now().Add(-copyAge-1), "t", interlock.Ref{Machine: "m", ID: "old"}, nil, aRow("old"))
 	require.False(t, kept(c, "old"))
 
 	none, err := Open(":memory:", Memory(0))

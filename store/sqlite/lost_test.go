@@ -17,28 +17,43 @@ import (
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
-// forever is a query that only its context ends.
-const forever = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 4000000000) SELECT sum(x) FROM c"
+// forever is a query that only its context ends, and that tells when it runs.
+const forever = "WITH RECURSIVE c(x) AS (SELECT it_runs() UNION ALL SELECT x + 1 FROM c WHERE x < 4000000000) SELECT sum(x) FROM c"
+
+// itRuns is called by a query that runs.
+var itRuns atomic.Pointer[func()]
+
+func init() {
+	sqlite.MustRegisterScalarFunction("it_runs", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
+		if told := itRuns.Load(); told != nil {
+			(*told)()
+		}
+		return int64(1), nil
+	})
+}
 
 // A statement of the application's that fails may end the whole transaction. The
 // application passes over its error, and nothing that it writes afterwards is
 // committed, as the step before isn't.
 func TestNothingFollowsALostTransaction(t *testing.T) {
-	short := func(app *sql.Tx, query string) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ended := func(app *sql.Tx, query string) error { // in the midst of it
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		end := (func())(cancel)
+		itRuns.Store(&end)
+		defer itRuns.Store(nil)
 		_, err := app.ExecContext(ctx, query)
 		return err
 	}
 	for name, fails := range map[string]func(*sql.Tx) error{
 		"a trigger":      func(app *sql.Tx) error { _, err := app.Exec("INSERT INTO app VALUES (0)"); return err },
-		"a context":      func(app *sql.Tx) error { return short(app, "INSERT INTO app "+forever) },
+		"a context":      func(app *sql.Tx) error { return ended(app, "INSERT INTO app "+forever) },
 		"or rollback":    func(app *sql.Tx) error { _, err := app.Exec("INSERT OR ROLLBACK INTO once VALUES (1)"); return err },
 		"a prepared one": func(app *sql.Tx) error { return preparedly(app, "INSERT OR ROLLBACK INTO once VALUES (1)") },
 		"while it is read": func(app *sql.Tx) error {
 			return reading(app, "INSERT INTO app SELECT 5 UNION ALL SELECT 0 RETURNING a")
 		},
-		"a query's context": func(app *sql.Tx) error { return short(app, "INSERT INTO app SELECT 1 WHERE EXISTS ("+forever+")") },
+		"a query's context": func(app *sql.Tx) error { return ended(app, "INSERT INTO app SELECT 1 WHERE EXISTS ("+forever+")") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Open(filepath.Join(t.TempDir(), "w.db"))

@@ -1,14 +1,15 @@
 package sqlite_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -62,14 +63,18 @@ func TestLockEndsWithItsHolder(t *testing.T) {
 
 	child := exec.Command(os.Args[0], "-test.run=^TestHoldLock$")
 	child.Env = append(os.Environ(), "INTERLOCK_HOLD_LOCK="+path)
+	leash, err := child.StdinPipe()
+	require.NoError(t, err)
+	defer leash.Close()
+	said, err := child.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, child.Start())
-	require.Eventually(t, func() bool {
-		s, err := sqlite.Open(path)
-		if err == nil {
-			assert.NoError(t, s.Close())
-		}
-		return err != nil
-	}, 20*time.Second, 10*time.Millisecond, "the other process holds it")
+	lines := bufio.NewScanner(said)
+	for lines.Scan() && lines.Text() != held {
+	}
+	require.Equal(t, held, lines.Text(), "%v", lines.Err())
+	_, err = sqlite.Open(path)
+	require.ErrorContains(t, err, "another process writes this file")
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait()
 	open(t, path)
@@ -83,14 +88,13 @@ func TestHoldLock(t *testing.T) {
 		open(t, filepath.Join(t.TempDir(), "x.db"))
 		return
 	}
-	for { // until the parent has seen that it may not, and kills us
-		if s, err := sqlite.Open(path); err == nil {
-			time.Sleep(time.Minute)
-			runtime.KeepAlive(s)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	open(t, path)
+	fmt.Println(held)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent kills us, or is gone
 }
+
+// held is what TestHoldLock says when it has the lock.
+const held = "it is held"
 
 func TestReadOnlyBesideAWriter(t *testing.T) {
 	ctx := context.Background()

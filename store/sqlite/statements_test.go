@@ -182,7 +182,7 @@ func TestNothingFollowsATransaction(t *testing.T) {
 				require.Eventually(t, func() bool {
 					_, err := tx.Exec(t.Context(), insert, 2)
 					return errors.Is(err, sql.ErrTxDone)
-				}, 10*time.Second, time.Millisecond)
+				}, 30*time.Second, time.Millisecond)
 				_, err = tx.Query(t.Context(), read)
 				require.ErrorIs(t, err, sql.ErrTxDone)
 				return nil
