@@ -170,6 +170,7 @@ func connectRedis(server string, db int) (*redis.Client, error) {
 		options.DB = db
 	}
 	options.PoolSize, options.MaxRetries, options.DialerRetries = 1, -1, 1
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = startLimit, startLimit, startLimit, startLimit // its context's is less
 	options.ContextTimeoutEnabled = true
 	return redis.NewClient(options), nil
 }

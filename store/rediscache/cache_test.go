@@ -21,7 +21,7 @@ const epoch = "0198c2de-epoch"
 var loan = interlock.CacheKey{Kind: "instance", Tenant: "default", Machine: "loan", ID: "L-7"}
 
 // patient is for what isn't about time: a busy machine may take more than 50 ms.
-const patient = 10 * time.Second
+const patient = 30 * time.Second
 
 func connect(t testing.TB, url string) *redis.Client {
 	t.Helper()
@@ -51,11 +51,14 @@ func (a *alarms) raised() []string {
 	return append([]string(nil), a.all...)
 }
 
-// newCache has time; see newHasty.
+// newCache has time, and so have its entries; see newHasty.
 func newCache(t testing.TB, url string, cfg Config) (*Cache, *alarms) {
 	t.Helper()
 	a := &alarms{}
 	cfg.Alarm, cfg.Timeout = a.raise, patient
+	if cfg.TTL == 0 {
+		cfg.TTL = maxTTL
+	}
 	c := New(connect(t, url), cfg)
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	return c, a
@@ -192,22 +195,23 @@ func TestOtherEpochsTenantsAndPrefixesAreOthers(t *testing.T) {
 
 func TestEntriesEnd(t *testing.T) {
 	url := testservice.Redis(t)
-	c, a := newCache(t, url, Config{})
+	assert.Equal(t, 5*time.Second, New(connect(t, url), Config{}).cfg.TTL)
+	c, a := newCache(t, url, Config{TTL: 30 * time.Second})
 	put(t, c, 3, "three")
 	name := c.name(epoch, loan)
 	left := c.client.PTTL(t.Context(), name).Val()
-	assert.Greater(t, left, 4*time.Second)
-	assert.LessOrEqual(t, left, 5500*time.Millisecond)
+	assert.Greater(t, left, 10*time.Second)
+	assert.LessOrEqual(t, left, 33*time.Second)
 
 	// Redis gone back to an old copy: the entry itself says when it ended.
-	c.now = func() time.Time { return time.Now().Add(6 * time.Second) }
+	c.now = func() time.Time { return time.Now().Add(34 * time.Second) }
 	holds(t, c, 0, "")
 	c.now = time.Now
 	holds(t, c, 3, "three")
 
 	// Redis got it too late.
 	require.NoError(t, c.client.FlushDB(t.Context()).Err())
-	c.now = func() time.Time { return time.Now().Add(-6 * time.Second) }
+	c.now = func() time.Time { return time.Now().Add(-34 * time.Second) }
 	put(t, c, 4, "four")
 	assert.Zero(t, c.client.Exists(t.Context(), name).Val())
 	assert.Equal(t, []string{"clock_skew"}, a.raised())
@@ -217,15 +221,15 @@ func TestEntriesEnd(t *testing.T) {
 	// A gate with a fast clock doesn't make it live longer.
 	c.now = func() time.Time { return time.Now().Add(time.Minute) }
 	put(t, c, 5, "five")
-	assert.LessOrEqual(t, c.client.PTTL(t.Context(), name).Val(), 5500*time.Millisecond)
+	assert.LessOrEqual(t, c.client.PTTL(t.Context(), name).Val(), 33*time.Second)
 
 	// A floor outlives entries, and so does its refusal.
 	require.NoError(t, c.client.FlushDB(t.Context()).Err())
 	c.now = time.Now
 	floor(t, c, 8)
 	put(t, c, 8, "eight")
-	assert.Greater(t, c.client.PTTL(t.Context(), name).Val(), 55*time.Second)
-	c.now = func() time.Time { return time.Now().Add(6 * time.Second) }
+	assert.Greater(t, c.client.PTTL(t.Context(), name).Val(), 35*time.Second)
+	c.now = func() time.Time { return time.Now().Add(34 * time.Second) }
 	holds(t, c, 0, "")
 	c.now = time.Now
 	put(t, c, 7, "late")
@@ -235,21 +239,21 @@ func TestEntriesEnd(t *testing.T) {
 // TestWaitingCounts: what was read long before it is put is kept for what is left
 // of its time, and not at all when nothing is.
 func TestWaitingCounts(t *testing.T) {
-	c, _ := newCache(t, testservice.Redis(t), Config{TTL: 10 * time.Second})
+	c, _ := newCache(t, testservice.Redis(t), Config{TTL: maxTTL})
 	late := entry(loan, 3, "three")
-	late.Read = time.Now().Add(-12 * time.Second)
+	late.Read = time.Now().Add(-67 * time.Second)
 	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{late}))
 	holds(t, c, 0, "")
-	late.Read = time.Now().Add(-5 * time.Second)
+	late.Read = time.Now().Add(-20 * time.Second)
 	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{late}))
 	holds(t, c, 3, "three")
-	c.now = func() time.Time { return time.Now().Add(6500 * time.Millisecond) }
+	c.now = func() time.Time { return time.Now().Add(47 * time.Second) }
 	holds(t, c, 0, "")
 	c.now = time.Now
 	ahead := entry(loan, 4, "four")
 	ahead.Read = time.Now().Add(time.Hour)
 	require.NoError(t, c.Put(t.Context(), epoch, []interlock.CacheEntry{ahead}))
-	c.now = func() time.Time { return time.Now().Add(12 * time.Second) }
+	c.now = func() time.Time { return time.Now().Add(67 * time.Second) }
 	holds(t, c, 0, "")
 }
 
@@ -260,7 +264,8 @@ func TestShortLife(t *testing.T) {
 	require.Eventually(t, func() bool {
 		got, err := c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
 		return err == nil && got[0].Version == 0
-	}, 5*time.Second, 10*time.Millisecond)
+	}, patient, 10*time.Millisecond)
+	c.cfg.TTL = maxTTL // of what comes
 	put(t, c, 1, "late, when the entry is over and the floor isn't")
 	holds(t, c, 0, "")
 	put(t, c, 2, "two again")
@@ -282,7 +287,7 @@ func TestScriptsForgotten(t *testing.T) {
 	require.Eventually(t, func() bool {
 		got, err := c.Get(t.Context(), epoch, []interlock.CacheKey{loan})
 		return err == nil && got[0].Version == 0
-	}, 5*time.Second, 20*time.Millisecond, "restarted empty: misses, nothing else")
+	}, patient, 20*time.Millisecond, "restarted empty: misses, nothing else")
 	put(t, c, 2, "two")
 	holds(t, c, 2, "two")
 }
@@ -292,9 +297,9 @@ func TestNoGoroutineStays(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	opts, err := Options(url)
 	require.NoError(t, err)
-	opts.ReadTimeout = patient
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = patient, patient, patient, patient
 	client := redis.NewClient(opts)
-	c := New(client, Config{Timeout: patient})
+	c := New(client, Config{Timeout: patient, TTL: maxTTL})
 	put(t, c, 1, "one")
 	c.reset()
 	holds(t, c, 1, "one")

@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -96,7 +97,7 @@ func (d *desk) fire(event string) (interlock.Observation, time.Duration, error) 
 // warm fires until the decision rests on the cache: puts are made behind the answer.
 func (d *desk) warm() {
 	d.t.Helper()
-	for i := range 1000 {
+	for i, end := 0, time.Now().Add(patient); time.Now().Before(end); i++ {
 		event := []string{"close", "reopen"}[i%2]
 		o, _, err := d.fire(event)
 		require.NoError(d.t, err)
@@ -115,9 +116,11 @@ func (d *desk) settled() {
 	i, err := d.gate.Get(interlock.Strong(d.t.Context()), system, interlock.Ref{Machine: "ticket", ID: "T1"})
 	require.NoError(d.t, err)
 	require.Eventually(d.t, func() bool {
+		// A put that took too long is lost; who reads then puts it again.
+		_, _ = d.gate.Get(d.t.Context(), system, interlock.Ref{Machine: "ticket", ID: "T1"})
 		got, err := d.Get(d.t.Context(), d.epoch(), []interlock.CacheKey{{Kind: "instance", Tenant: "default", Machine: "ticket", ID: "T1"}})
 		return err == nil && got[0].Version >= i.Version
-	}, 5*time.Second, 2*time.Millisecond)
+	}, patient, 2*time.Millisecond)
 }
 
 // epoch reads the store's from the keys in Redis.
@@ -155,8 +158,11 @@ func TestRevokedRoleIsDead(t *testing.T) {
 		old, err := d.Get(t.Context(), epoch, []interlock.CacheKey{mark})
 		require.NoError(t, err)
 		require.NotZero(t, old[0].Version)
-		_, err = d.gate.Revoke(t.Context(), system, "mark", "manager", interlock.Scope{})
+		revoked, err := d.gate.Revoke(t.Context(), system, "mark", "manager", interlock.Scope{})
 		require.NoError(t, err)
+		if revoked.ReadsLag { // the gate has said that the floor isn't there: it took too long
+			require.NoError(t, d.Floor(t.Context(), epoch, []interlock.CacheEntry{{Key: mark, Version: revoked.Version}}))
+		}
 		require.NoError(t, d.Put(t.Context(), epoch, old))
 		got, err := d.Get(t.Context(), epoch, []interlock.CacheKey{mark})
 		require.NoError(t, err)
@@ -179,10 +185,12 @@ func TestRevokedRoleIsDead(t *testing.T) {
 		a.Grants = []interlock.Grant{{Role: "manager", By: "mark"}}
 		b, err := json.Marshal(a)
 		require.NoError(t, err)
-		require.NoError(t, d.Put(t.Context(), epoch, []interlock.CacheEntry{{Key: mark, Version: a.Version, Payload: b}}))
-		got, err := d.Get(t.Context(), epoch, []interlock.CacheKey{mark})
-		require.NoError(t, err)
-		require.Equal(t, b, got[0].Payload, "the poison is there")
+		require.Eventually(t, func() bool { // the gate may put what is true first
+			_ = d.client.Del(t.Context(), d.name(epoch, mark))
+			err := d.Put(t.Context(), epoch, []interlock.CacheEntry{{Key: mark, Version: a.Version, Payload: b}})
+			got, failed := d.Get(t.Context(), epoch, []interlock.CacheKey{mark})
+			return err == nil && failed == nil && bytes.Equal(b, got[0].Payload)
+		}, patient, time.Millisecond, "the poison is there")
 		_, _, err = d.fire("close")
 		require.ErrorIs(t, err, denied)
 	})
@@ -197,7 +205,7 @@ func TestRevokedRoleIsDead(t *testing.T) {
 		require.Eventually(t, func() bool {
 			got, err := d.Get(t.Context(), d.epoch(), []interlock.CacheKey{mark})
 			return err == nil && got[0].Version >= 0
-		}, 5*time.Second, 20*time.Millisecond)
+		}, patient, 20*time.Millisecond)
 		_, _, err = d.fire("close")
 		require.ErrorIs(t, err, denied)
 	})
@@ -219,7 +227,7 @@ func TestGateOutlivesRedis(t *testing.T) {
 	}
 	again := func() {
 		t.Helper()
-		for range 500 {
+		for end := time.Now().Add(patient); time.Now().Before(end); {
 			if _, cached := next(); cached {
 				return
 			}
@@ -232,7 +240,7 @@ func TestGateOutlivesRedis(t *testing.T) {
 	for i := range 50 {
 		took, _ := next()
 		total += took
-		assert.Less(t, took, defaultTimeout+2*slack, "call %d", i)
+		assert.Less(t, took, defaultTimeout+slack, "call %d", i)
 	}
 	t.Logf("50 events with Redis stalled: %v in all", total)
 	s.Resume()

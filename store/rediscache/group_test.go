@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -171,6 +172,7 @@ func TestWhoLeavesHoldsUpNobody(t *testing.T) {
 	h.wait(0)
 	two.end <- well
 	h.gets(stayer, "c")
+	h.count(0, 0)
 
 	// Nobody waited for d, so nobody asks for it.
 	again := h.asks(t.Context(), 0, "e")
@@ -190,7 +192,9 @@ func TestWhoLeavesHoldsUpNobody(t *testing.T) {
 }
 
 // A trip lasts as long as the last of its callers waits, and no longer.
-func TestATripEndsWithItsCallers(t *testing.T) {
+func TestATripEndsWithItsCallers(t *testing.T) { synctest.Test(t, testTripEnds) }
+
+func testTripEnds(t *testing.T) {
 	h := newHeld(t)
 	first := h.asks(t.Context(), 0, "a")
 	one := <-h.trips

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -94,7 +95,9 @@ func soon[T any](t *testing.T, c <-chan T) (v T) {
 
 // What hangs in the client holds up who went there himself, and its other callers
 // until their limit, and nobody after them.
-func TestWhatHangsKeepsNoPlace(t *testing.T) {
+func TestWhatHangsKeepsNoPlace(t *testing.T) { synctest.Test(t, testWhatHangs) }
+
+func testWhatHangs(t *testing.T) {
 	d := newDeaf(t, mostAway)
 	h := d.held(t)
 	h.long = time.Millisecond
@@ -228,9 +231,10 @@ func TestAHookThatHangs(t *testing.T) {
 	}()
 	soon(t, d.began)
 	(&held{group: c.reads, t: t}).count(0, 1)
-	for range mostAway - 1 {
+	for n := range mostAway - 1 {
 		require.ErrorIs(t, get(), context.DeadlineExceeded)
 		soon(t, d.began)
+		(&held{group: c.reads, t: t}).count(0, n+2) // the next finds nobody on his way
 	}
 	answers := false
 	for end := time.Now().Add(patient); !answers && time.Now().Before(end); time.Sleep(time.Millisecond) {

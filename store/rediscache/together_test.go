@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -139,27 +140,33 @@ func TestTheBreakerCountsTrips(t *testing.T) {
 		how  error
 		want gobreaker.State
 	}{{"cut", errors.New("connection reset"), gobreaker.StateClosed}, {"in vain", os.ErrDeadlineExceeded, gobreaker.StateOpen}} {
+		// In one window of the breaker's, however long the callers take to come.
 		t.Run(c.name, func(t *testing.T) {
-			cache := New(connect(t, "redis://127.0.0.1:1/0"), Config{Timeout: patient})
-			h := newHeld(t)
-			cache.reads = h.group
-			get := func() error {
-				_, err := cache.Get(t.Context(), epoch, []interlock.CacheKey{loan})
-				return err
-			}
-			var all sync.WaitGroup
-			all.Go(func() { assert.NoError(t, get()) })
-			one := <-h.trips
-			for i := range 4 * failures {
-				all.Go(func() { assert.ErrorIs(t, get(), c.how) })
-				h.wait(i + 1)
-			}
-			one.end <- well
-			two := <-h.trips
-			two.end <- func() error { return c.how }
-			all.Wait()
-			require.Equal(t, c.want, cache.breaker.State())
-			require.NoError(t, cache.Close())
+			synctest.Test(t, func(t *testing.T) { testBreakerCounts(t, c.how, c.want) })
 		})
 	}
+}
+
+func testBreakerCounts(t *testing.T, how error, want gobreaker.State) {
+	t.Helper()
+	cache := New(connect(t, "redis://127.0.0.1:1/0"), Config{Timeout: patient})
+	h := newHeld(t)
+	cache.reads = h.group
+	get := func() error {
+		_, err := cache.Get(t.Context(), epoch, []interlock.CacheKey{loan})
+		return err
+	}
+	var all sync.WaitGroup
+	all.Go(func() { assert.NoError(t, get()) })
+	one := <-h.trips
+	for i := range 4 * failures {
+		all.Go(func() { assert.ErrorIs(t, get(), how) })
+		h.wait(i + 1)
+	}
+	one.end <- well
+	two := <-h.trips
+	two.end <- func() error { return how }
+	all.Wait()
+	require.Equal(t, want, cache.breaker.State())
+	require.NoError(t, cache.Close())
 }

@@ -109,7 +109,7 @@ func acceptingRevision(f *fixture) {
 	i := f.have(tenant, "doc", "d")
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), grace))
 	f.must(f.step(i, "open")) // under r1, which still accepts
-	time.Sleep(grace + 10*time.Millisecond)
+	f.graceEnds("r1")
 	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale)
 }
 

@@ -191,7 +191,7 @@ func actorDigest(a interlock.ActorRecord) []byte {
 
 // now is another time at each call, in whole µs.
 func (f *fixture) now() time.Time {
-	return time.UnixMicro(1_800_000_000_000_000 + f.ticks.Add(1)).UTC()
+	return time.UnixMicro(4_000_000_000_000_000 + f.ticks.Add(1)).UTC() // nothing ends before
 }
 
 // fresh is an id that this database doesn't have.

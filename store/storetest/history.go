@@ -280,7 +280,7 @@ func activate(f *fixture) {
 	before := f.dump()
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r2"), 0))
 	assert.Equal(f, before, f.dump(), "idempotent")
-	time.Sleep(grace + 10*time.Millisecond)
+	f.graceEnds("r1")
 	assert.Equal(f, []string{"r2 active", "r1 retired"}, f.statuses("doc"))
 	require.NoError(f, f.store.Activate(f.ctx, f.revision("doc", "r3"), 0))
 	assert.Equal(f, []string{"r3 active", "r2 retired", "r1 retired"}, f.statuses("doc"))

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/interlock-go/interlock"
 	"github.com/interlock-go/interlock/internal/prove"
 	"github.com/interlock-go/interlock/internal/prove/faults/load"
 	"github.com/interlock-go/interlock/store/sqlite"
@@ -29,7 +31,14 @@ func open(t *testing.T, cfg load.Config) *load.World {
 	w, err := load.Open(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
-	require.NoError(t, w.Seed(t.Context(), instances))
+	// A gate that doesn't wait long may be told that its store is slow.
+	busy, err := &interlock.Refusal{Stage: interlock.StageUnavailable}, error(nil)
+	for end := time.Now().Add(time.Minute); ; {
+		if err = w.Seed(t.Context(), instances); !errors.Is(err, busy) || time.Now().After(end) {
+			break
+		}
+	}
+	require.NoError(t, err)
 	return w
 }
 
@@ -50,10 +59,11 @@ func together(t *testing.T) {
 	}
 }
 
-// plan has the same number of requests before, during and after.
+// plan has the same number of requests before, during and after, where at last a
+// quarter of them is answered as ever.
 func plan(quick, full int, f fault) load.Plan {
 	n := prove.Size(quick, full)
-	return load.Plan{Instances: instances, Seed: 1, Requests: [3]int{n, n, n}, Break: f.begin, Heal: f.end}
+	return load.Plan{Instances: instances, Seed: 1, Requests: [3]int{n, n, n}, Recovers: n / 4, Break: f.begin, Heal: f.end}
 }
 
 // record holds the ledger against the store, and states the result.

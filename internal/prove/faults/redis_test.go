@@ -70,7 +70,8 @@ func newRedisWorld(t *testing.T, way redisWay) *redisWorld {
 		}
 	}})
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
-	r.admin = redis.NewClient(&redis.Options{Addr: r.server.Addr(), DisableIdentity: true})
+	r.admin = redis.NewClient(&redis.Options{Addr: r.server.Addr(), DisableIdentity: true,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, PoolTimeout: time.Minute})
 	t.Cleanup(func() { _ = r.admin.Close() })
 	r.store, r.felt = memory(t), &feeling{Cache: cache}
 	r.world = open(t, load.Config{Store: r.store, DB: r.store.DB(), Prefix: "interlock_", Cache: r.felt})
@@ -170,14 +171,17 @@ func TestRedisFlushed(t *testing.T) {
 // Restarted: it comes back empty, several times.
 func TestRedisRestarted(t *testing.T) {
 	r := newRedisWorld(t, redisWay{})
-	again := func() error {
-		for range 3 {
-			r.server.Restart()
-			time.Sleep(30 * time.Millisecond)
+	again := func(until func() bool) func() error {
+		return func() error {
+			for n, end := 0, time.Now().Add(time.Minute); n < 3 || !until() && time.Now().Before(end); n++ {
+				r.server.Restart()
+				time.Sleep(30 * time.Millisecond)
+			}
+			return nil
 		}
-		return nil
 	}
-	r.failing("redis/restarted", fault{again, again})
+	felt := func() bool { return r.felt.failed.Load() > 0 }
+	r.failing("redis/restarted", fault{again(felt), again(func() bool { return true })})
 }
 
 // An old copy: what a replica that lagged behind has when it takes over. It is

@@ -38,7 +38,6 @@ func (s *sqliteWorld) prove(claim string, f fault) *load.Ledger {
 	pl.Unavailable = true
 	ledger, err := load.Run(s.world.URL, pl)
 	require.NoError(s.t, err)
-	recovers(s.t, ledger)
 	record(s.t, claim, 2*800+150, ledger, s.world, load.Terms{Unavailable: true})
 	return ledger
 }

@@ -155,7 +155,7 @@ func (l *lost) wrong(format string, args ...any) {
 // event asks under one key until it is answered.
 func (l *lost) event(client, n int) {
 	key := fmt.Sprintf("k-%d", n)
-	for range 200 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		got, err := l.post(client, n, key)
 		switch {
 		case err != nil: // no answer

@@ -178,7 +178,7 @@ func TestASabotagedRevokeIsCaught(t *testing.T) {
 	}})
 	f.world = w
 	role, _ := ofEvents(t, w)
-	for range 50 {
+	for range 500 {
 		if role.cycle(); role.late.Load() > 0 {
 			return
 		}

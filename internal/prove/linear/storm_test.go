@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -26,34 +27,38 @@ import (
 // way commits before it or not at all, which the replayer sees in the database's
 // order.
 func TestRevokeStorm(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { eventStorm(t, "sqlite", fixture.SQLite(t, "", fixture.Config{})) })
+	t.Run("sqlite", func(t *testing.T) { eventStorm(t, "sqlite", fixture.SQLite(t, "", fixture.Config{}), nil) })
 	t.Run("postgres", func(t *testing.T) {
-		eventStorm(t, "postgres", fixture.Postgres(t, testservice.Postgres(t), fixture.Config{}))
+		eventStorm(t, "postgres", fixture.Postgres(t, testservice.Postgres(t), fixture.Config{}), nil)
 	})
 	t.Run("administrators", func(t *testing.T) {
 		w := fixture.Postgres(t, testservice.Postgres(t), fixture.Config{})
-		storm(t, "administrators", w, ofAdministrators(t, w))
+		storm(t, "administrators", w, nil, ofAdministrators(t, w))
 	})
 	t.Run("redis", func(t *testing.T) {
 		opts, err := rediscache.Options(testservice.Redis(t))
 		require.NoError(t, err)
+		// It is not about time: a busy machine is slower than a cache waits.
+		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = patience, patience, patience, patience
 		client := redis.NewClient(opts)
 		t.Cleanup(func() { assert.NoError(t, client.Close()) })
-		cache := &counting{Cache: rediscache.New(client, rediscache.Config{})}
-		eventStorm(t, "redis", fixture.Postgres(t, testservice.Postgres(t), fixture.Config{Cache: cache}))
+		cache := &counting{Cache: rediscache.New(client, rediscache.Config{Timeout: patience, TTL: time.Minute})}
+		eventStorm(t, "redis", fixture.Postgres(t, testservice.Postgres(t), fixture.Config{Cache: cache}), &cache.hits)
 		assert.NotZero(t, cache.hits.Load(), "the cache never answered")
 	})
 	t.Run("hostile cache", func(t *testing.T) {
 		cache := &hostile{best: map[interlock.CacheKey]interlock.CacheEntry{}, versions: map[interlock.CacheKey]int64{}}
-		eventStorm(t, "hostile", fixture.SQLite(t, "", fixture.Config{Cache: cache}))
+		eventStorm(t, "hostile", fixture.SQLite(t, "", fixture.Config{Cache: cache}), &cache.lies)
 		assert.NotZero(t, cache.lies.Load(), "the cache never lied")
 	})
 }
 
-func eventStorm(t *testing.T, claim string, w *fixture.World) {
+const patience = time.Minute
+
+func eventStorm(t *testing.T, claim string, w *fixture.World, felt *atomic.Int64) {
 	t.Helper()
 	role, active := ofEvents(t, w)
-	storm(t, claim, w, role, active)
+	storm(t, claim, w, felt, role, active)
 }
 
 // counting sees that a cache is of use.
@@ -176,12 +181,13 @@ func newStorm(t *testing.T, w *fixture.World, refused string, use func(context.C
 	return &storming{t: t, w: w, refused: refused, use: use, errs: make(chan error, 100)}
 }
 
-// storm goes through cycles of each, in turns.
-func storm(t *testing.T, claim string, w *fixture.World, all ...*storming) {
+// storm goes through cycles of each, in turns, and on until what was to be felt was;
+// nil: nothing.
+func storm(t *testing.T, claim string, w *fixture.World, felt *atomic.Int64, all ...*storming) {
 	t.Helper()
-	cycles := prove.Size(8, 500)
-	for n := range cycles {
-		all[n%len(all)].cycle()
+	cycles := 0
+	for began, n := time.Now(), prove.Size(8, 500); cycles < n || felt != nil && felt.Load() == 0 && time.Since(began) < patience; cycles++ {
+		all[cycles%len(all)].cycle()
 	}
 	used, after, late := int64(0), int64(0), int64(0)
 	for _, s := range all {

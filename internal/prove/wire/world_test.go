@@ -106,6 +106,8 @@ func newWorld(t testing.TB, st interlock.Store) *world {
 	gate, err := interlock.New(interlock.Config{
 		Machines: []*fsm.Machine{loan, forms}, Store: st, Logger: log,
 		Policy: policies.Sources(map[string]string{"loan.rego": read("loan/policies/loan.rego")}),
+		// Of these limits no input is about, and a busy machine needs long ones.
+		PolicyTimeout: patience, ReadTimeout: patience, CommitTimeout: patience, DecisionAge: patience,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, gate.Close(ctx)) })

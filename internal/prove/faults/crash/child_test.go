@@ -120,7 +120,7 @@ func pause() error {
 }
 
 // pauseAge is how old a decision may get where processes pause.
-const pauseAge = 300 * time.Millisecond
+const pauseAge = 2 * time.Second
 
 const applicationTables = `CREATE TABLE IF NOT EXISTS loans (id TEXT PRIMARY KEY, status TEXT NOT NULL, amount BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger (id TEXT PRIMARY KEY, loan TEXT NOT NULL, seq BIGINT NOT NULL, event TEXT NOT NULL);`

@@ -111,7 +111,7 @@ func (c *campaign) anywhere() {
 func (c *campaign) at(point string) {
 	c.died[point]++
 	c.round(order{Point: point, Left: c.rng.IntN(25)}, func(ch *child, _ *load.Traffic) {
-		if !ch.ended(30 * time.Second) {
+		if !ch.ended(2 * time.Minute) {
 			c.t.Errorf("it never came to the point %s", point)
 		}
 	})
@@ -180,7 +180,7 @@ func (c *campaign) onWire(w *wire, answered bool) {
 	c.died[name]++
 	c.round(order{}, func(ch *child, _ *load.Traffic) {
 		w.arm(c.rng.IntN(150), answered, func() { ch.signal(syscall.SIGKILL) })
-		if !ch.ended(30 * time.Second) {
+		if !ch.ended(2 * time.Minute) {
 			c.t.Error("so many messages never came")
 		}
 		w.disarm()

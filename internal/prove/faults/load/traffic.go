@@ -26,12 +26,15 @@ type Plan struct {
 
 	Requests [phases]int // of each phase, at least
 	AtLeast  [phases]time.Duration
-	AtMost   time.Duration // of each phase; 0: 1 min
+	AtMost   time.Duration // of each phase; 0: 2 min
 
 	// A fault that nobody felt proves nothing: it goes on until somebody was told
 	// that the gate is unavailable, and until Felt says so.
 	Unavailable bool
 	Felt        func() bool // nil: there is nothing else to wait for
+	// Recovers: the phase After goes on until so many requests, one after the other,
+	// were answered as ever; 0: that isn't looked at.
+	Recovers int
 
 	Break func() error // begins the fault, under load; nil: none
 	Heal  func() error // ends it
@@ -48,10 +51,13 @@ type Traffic struct {
 	stop   atomic.Bool
 	all    sync.WaitGroup
 
-	unavailable atomic.Bool // somebody was told so
+	unavailable atomic.Bool  // somebody was told so
+	done        atomic.Int64 // transitions that were answered
 
-	mu  sync.Mutex
-	ops []Op
+	mu        sync.Mutex
+	ops       []Op
+	well      int // of the phase After: the last so many were answered
+	recovered bool
 }
 
 // Run drives the server at url through the plan's phases.
@@ -80,7 +86,7 @@ func Start(url string, p Plan) *Traffic {
 		p.Workers = 6
 	}
 	if p.AtMost == 0 {
-		p.AtMost = time.Minute
+		p.AtMost = 2 * time.Minute
 	}
 	t := &Traffic{plan: p, client: NewClient(url), token: fmt.Sprintf("t%x-", rand.Uint64())}
 	for i := range p.Workers {
@@ -97,11 +103,11 @@ func (t *Traffic) through(phase int) error {
 	began := time.Now()
 	for {
 		done, took := int(t.counts[phase].Load()), time.Since(began)
-		if done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] && (phase != During || t.wasFelt()) {
+		if done >= t.plan.Requests[phase] && took >= t.plan.AtLeast[phase] && (phase != During || t.wasFelt()) && (phase != After || t.hasRecovered()) {
 			return nil
 		}
 		if took > t.plan.AtMost {
-			return fmt.Errorf("only %d of %d requests ended in %s of phase %d, or nobody felt the fault", done, t.plan.Requests[phase], took, phase)
+			return fmt.Errorf("only %d of %d requests ended in %s of phase %d, or nobody felt the fault, or it is felt still", done, t.plan.Requests[phase], took, phase)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -110,6 +116,15 @@ func (t *Traffic) through(phase int) error {
 func (t *Traffic) wasFelt() bool {
 	return (!t.plan.Unavailable || t.unavailable.Load()) && (t.plan.Felt == nil || t.plan.Felt())
 }
+
+func (t *Traffic) hasRecovered() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.recovered || t.plan.Recovers == 0
+}
+
+// Acknowledged is how many transitions were answered.
+func (t *Traffic) Acknowledged() int { return int(t.done.Load()) }
 
 // Done is how many requests of the phase have ended.
 func (t *Traffic) Done(phase int) int { return int(t.counts[phase].Load()) }
@@ -130,10 +145,18 @@ func (t *Traffic) do(o Op, ask func(*Op)) Op {
 		o.Phase = During
 	}
 	t.counts[o.Phase].Add(1)
+	failed := o.Status == 0 || o.Status == http.StatusServiceUnavailable
 	t.mu.Lock()
 	t.ops = append(t.ops, o)
+	if t.well++; failed || o.Phase != After {
+		t.well = 0
+	}
+	t.recovered = t.recovered || t.well >= t.plan.Recovers
 	t.mu.Unlock()
-	if o.Status == 0 || o.Status == http.StatusServiceUnavailable {
+	if o.Status == http.StatusOK && o.Transition != "" {
+		t.done.Add(1)
+	}
+	if failed {
 		if o.Phase == During {
 			t.unavailable.Store(true)
 		}

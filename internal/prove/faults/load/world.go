@@ -215,7 +215,7 @@ func Replay(ctx context.Context, db *sql.DB, prefix string, revisions ...string)
 func (w *World) Close() error {
 	w.stop()
 	err := <-w.served
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, w.Gate.Close(ctx))
 }
