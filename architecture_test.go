@@ -38,6 +38,10 @@ var arrows = []arrow{
 		never: slices.Concat(web, rego, databases, telemetry),
 	},
 	{
+		from: "internal/heap", to: ours(), others: []string{}, testsTo: ours(), // a leaf, for whole programs
+		never: slices.Concat(web, rego, databases, telemetry),
+	},
+	{
 		from: "internal/wire", to: ours(".", "fsm", "internal/jsonvalue"), others: []string{}, testsTo: ours(),
 		never: slices.Concat(web, rego, databases, telemetry),
 	},

@@ -65,19 +65,19 @@ func held[T any](n int, one func(i int) (T, error)) (float64, error) {
 		return 0, err
 	}
 	kept := make([]T, n)
-	before := heap()
+	before := liveBytes()
 	for i := range kept {
 		var err error
 		if kept[i], err = one(i); err != nil {
 			return 0, err
 		}
 	}
-	after := heap()
+	after := liveBytes()
 	runtime.KeepAlive(kept)
 	return max(0, float64(after)-float64(before)) / float64(n), nil
 }
 
-func heap() uint64 {
+func liveBytes() uint64 {
 	runtime.GC()
 	runtime.GC() // what pools kept is gone after two
 	var m runtime.MemStats

@@ -43,6 +43,7 @@ func newNaive(ctx context.Context, client *redis.Client, keys string, store tran
 	if err != nil {
 		return nil, err
 	}
+	client = client.WithTimeout(10 * time.Second) // it has no other place to read from: waiting beats failing
 	n := &naive{redis: client, keys: keys, moves: map[[2]string]string{}, store: store}
 	if n.deny, err = rego.New(rego.Query(denyOf(deskMachines[0])), rego.Compiler(compiler)).PrepareForEval(ctx); err != nil {
 		return nil, err

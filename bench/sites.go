@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/interlock-go/interlock"
+	"github.com/interlock-go/interlock/internal/heap"
 	"github.com/interlock-go/interlock/middleware"
 	"github.com/interlock-go/interlock/server"
 	"github.com/interlock-go/interlock/store/postgres"
@@ -38,6 +39,8 @@ func newWorld(clients int) (*world, error) {
 		return nil, err
 	}
 	w.dir = dir
+	stop := heap.Room(heap.DefaultRoom()) // as interlock serve does; what is by hand has it, too
+	w.later(func() error { stop(); return nil })
 	w.later(func() error { return os.RemoveAll(dir) })
 	if w.redis, err = newRedis(); err != nil {
 		return nil, errors.Join(err, w.close())
