@@ -36,7 +36,7 @@ type Config struct {
 
 	ReadTimeout   time.Duration // of one read of the store, for a pool's free connection included; 0: 5 s
 	CommitTimeout time.Duration // of a commit, detached from the caller's context; 0: 5 s
-	PolicyTimeout time.Duration // of one decision's evaluation; 0: 250 ms
+	PolicyTimeout time.Duration // of one decision's evaluation, by the clock; 0: 1 s
 	DecisionAge   time.Duration // an older decision is made again, not committed; 0: 2 s
 	Grace         time.Duration // a former revision may still commit for so long; 0: 10 min, negative: none
 	Poll          time.Duration // how often the store is asked whether these rules are in force; 0: 2 s, at least 10 ms
@@ -139,7 +139,7 @@ func (c *Config) setDefaults() {
 	}
 	or(&c.ReadTimeout, 5*time.Second)
 	or(&c.CommitTimeout, 5*time.Second)
-	or(&c.PolicyTimeout, 250*time.Millisecond)
+	or(&c.PolicyTimeout, time.Second)
 	or(&c.DecisionAge, 2*time.Second)
 	or(&c.Grace, 10*time.Minute)
 	or(&c.Poll, 2*time.Second)

@@ -16,7 +16,7 @@ import (
 
 // Limits of what is read and evaluated.
 const (
-	DefaultTimeout = 250 * time.Millisecond // of one decision whose context has no deadline
+	DefaultTimeout = time.Second // of one decision whose context has no deadline
 
 	maxInputBytes   = 64 << 10 // besides history
 	maxHistoryBytes = 1 << 20  // who was there: apart, so that a crowd can't use up what a request needs
