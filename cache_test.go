@@ -88,7 +88,7 @@ func (c *memoryCache) has(t *testing.T, key interlock.CacheKey, version int64) {
 		defer c.mu.Unlock()
 		e := c.entries[key]
 		return e.Version >= version && len(e.Payload) > 0
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 func instKey(id string) interlock.CacheKey {

@@ -2,7 +2,6 @@ package interlock_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -49,10 +48,11 @@ func TestDeadlineWithoutATimer(t *testing.T) {
 	defer end()
 	at, _ := long.Deadline()
 	require.WithinDuration(t, time.Now().Add(time.Minute), at, 30*time.Second)
-	before := runtime.NumGoroutine()
+	watchers := func() int { return goroutines("context.(*cancelCtx).propagateCancel") }
+	before := watchers()
 	child, stopChild := context.WithCancel(long)
 	defer stopChild()
-	require.LessOrEqual(t, runtime.NumGoroutine(), before, "nobody has to watch it")
+	require.LessOrEqual(t, watchers(), before, "nobody has to watch it")
 	unasked, endUnasked := interlock.WithTimeout(parent, time.Hour)
 	defer endUnasked()
 	leave()

@@ -91,7 +91,7 @@ func TestTransactionOutlivesItsCaller(t *testing.T) {
 }
 
 func TestUnknownOutcomeOfDo(t *testing.T) {
-	g, st := spied(t, func(c *interlock.Config) { c.CommitTimeout = 5 * time.Second })
+	g, st := spied(t, nil)
 	newLoan(t, g, "17")
 	st.within = func(_ context.Context, do func() error) error {
 		st.within = nil
@@ -109,7 +109,8 @@ func TestUnknownOutcomeOfDo(t *testing.T) {
 // a row stands, the look takes its lock; a creation has none, so that its absence
 // proves nothing.
 func TestLostDo(t *testing.T) {
-	g, st := spied(t, func(c *interlock.Config) { c.CommitTimeout = 200 * time.Millisecond })
+	g, st := spied(t, nil)
+	hasty := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout = st, 200*time.Millisecond })
 	newLoan(t, g, "17")
 	runs := 0
 	count := func(context.Context, *sql.Tx, interlock.Transition) (any, error) { runs++; return nil, nil }
@@ -130,7 +131,7 @@ func TestLostDo(t *testing.T) {
 	require.EqualValues(t, 2, versionOf(t, g, "loan", "17"))
 
 	st.lose = func() {}
-	_, _, err = interlock.CreateWith(t.Context(), g, employee("erin"),
+	_, _, err = interlock.CreateWith(t.Context(), hasty, employee("erin"),
 		interlock.CreateRequest{Machine: "loan", ID: "18", Facts: map[string]any{"amount": 1}}, count)
 	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
 	require.Equal(t, 3, runs)

@@ -66,7 +66,7 @@ func submitted(t *testing.T, g *interlock.Gate) (state string, rows int) {
 
 func TestUnknownOutcome(t *testing.T) {
 	st := &countingStore{Store: memory(t)}
-	g := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout = st, 300*time.Millisecond })
+	g := newGate(t, func(c *interlock.Config) { c.Store = st })
 	newLoan(t, g, "17")
 	req := interlock.Request{Machine: "loan", ID: "17", Event: "submit"}
 	lost := &interlock.UnknownOutcome{Err: errors.New("connection reset during COMMIT")}
@@ -102,8 +102,8 @@ func TestUnknownOutcome(t *testing.T) {
 // and come through when they are put in force again: nobody may say that it didn't.
 func TestUnknownOutcomeUnderRetiredRules(t *testing.T) {
 	st := &countingStore{Store: memory(t)}
+	newLoan(t, newGate(t, func(c *interlock.Config) { c.Store = st }), "17")
 	g := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout, c.Poll = st, 300*time.Millisecond, time.Hour })
-	newLoan(t, g, "17")
 	st.commit = func(*interlock.Commit, func() error) error {
 		st.commit = nil
 		require.NoError(t, st.Store.Activate(t.Context(), interlock.Revision{Machine: "loan", ID: "next", States: []string{"created"}}, 0))
@@ -132,8 +132,8 @@ func TestStoreThatDoesNotAnswerIsNoYes(t *testing.T) {
 // refusal.
 func TestReadsOfTheStoreEnd(t *testing.T) {
 	st := &countingStore{Store: memory(t)}
+	newLoan(t, newGate(t, func(c *interlock.Config) { c.Store = st }), "17")
 	g := newGate(t, func(c *interlock.Config) { c.Store, c.ReadTimeout = st, 50*time.Millisecond })
-	newLoan(t, g, "17")
 	st.loadIn = func(ctx context.Context) { <-ctx.Done() }
 	_, err := g.Fire(t.Context(), employee("erin"), interlock.Request{Machine: "loan", ID: "17", Event: "submit"})
 	refusal(t, err, interlock.StageUnavailable, "store_failed")
@@ -205,10 +205,12 @@ func TestOldDecisionIsMadeAgain(t *testing.T) {
 		}
 		return four(in)
 	}
-	g := newGate(t, func(c *interlock.Config) { c.Policy, c.DecisionAge = pol, 500*time.Millisecond })
-	limit(t, g, "mark", 500000)
-	newLoan(t, g, "17")
-	fire(t, g, employee("erin"), "17", "submit", "review", "verify")
+	st := memory(t)
+	before := newGate(t, func(c *interlock.Config) { c.Store, c.Policy = st, pol })
+	limit(t, before, "mark", 500000)
+	newLoan(t, before, "17")
+	fire(t, before, employee("erin"), "17", "submit", "review", "verify")
+	g := newGate(t, func(c *interlock.Config) { c.Store, c.Policy, c.DecisionAge = st, pol, 500*time.Millisecond })
 	fire(t, g, manager("mark"), "17", "approve")
 	require.GreaterOrEqual(t, decisions, 2)
 }
@@ -216,8 +218,8 @@ func TestOldDecisionIsMadeAgain(t *testing.T) {
 // The age of a decision is that of its facts: it counts from before they were read.
 func TestSlowReadIsOld(t *testing.T) {
 	st := &countingStore{Store: memory(t)}
+	newLoan(t, newGate(t, func(c *interlock.Config) { c.Store = st }), "17")
 	g := newGate(t, func(c *interlock.Config) { c.Store, c.DecisionAge = st, 500*time.Millisecond })
-	newLoan(t, g, "17")
 	before := st.loads.Load()
 	st.load = func() error {
 		if st.loads.Load() == before+1 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -171,10 +172,15 @@ func memory(t testing.TB, opts ...sqlite.Option) *sqlite.Store {
 	return st
 }
 
-// newGate is a gate on the loan machine; change may alter its Config.
+// patience is for whatever would be another answer on a busy machine: a test of a
+// limit sets its own.
+const patience = time.Minute
+
+// newGate is a patient gate on the loan machine; change may alter its Config.
 func newGate(t testing.TB, change func(*interlock.Config)) *interlock.Gate {
 	t.Helper()
-	cfg := interlock.Config{Policy: loanRules(), Logger: quiet()}
+	cfg := interlock.Config{Policy: loanRules(), Logger: quiet(),
+		ReadTimeout: patience, CommitTimeout: patience, PolicyTimeout: patience, DecisionAge: patience, HandlerLimit: patience}
 	if change != nil {
 		change(&cfg)
 	}

@@ -139,7 +139,7 @@ func TestLeaseRunsOutUnderACommit(t *testing.T) {
 					var err error
 					second, _, err = call(g, employee("erin"), "k")
 					return err == nil
-				}, 10*time.Second, time.Millisecond)
+				}, patience, time.Millisecond)
 				require.False(t, second.Replayed)
 			}
 			st.commit = func(_ context.Context, _ *interlock.Commit, do func() error) error { during(); return do() }
@@ -174,7 +174,7 @@ func TestLeaseRunsOutBeforeTheDecision(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, err := g.Fire(t.Context(), employee("erin"), req)
 				return err == nil
-			}, 10*time.Second, time.Millisecond)
+			}, patience, time.Millisecond)
 		}
 	}
 	done, _, err := interlock.Do(t.Context(), g, employee("erin"), req, func(context.Context, *sql.Tx, interlock.Transition) (any, error) {
@@ -216,16 +216,17 @@ func TestRefusalsGiveTheKeyBack(t *testing.T) {
 // What may still be committed keeps its key: asked again before the lease is
 // over it is neither decided again nor denied, and afterwards applied once.
 func TestUnknownOutcomeKeepsTheKey(t *testing.T) {
-	g, st := spied(t, func(c *interlock.Config) { c.CommitTimeout = 300 * time.Millisecond })
+	g, st := spied(t, nil)
+	hasty := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout = st, 300*time.Millisecond })
 	newLoan(t, g, "17")
 	req := comment("once")
 	req.IdempotencyKey = "k"
-	st.commit = func(_ context.Context, _ *interlock.Commit, do func() error) error {
-		require.NoError(t, do(), "it is committed, but the answer is lost")
+	st.commit = func(ctx context.Context, c *interlock.Commit, _ func() error) error {
+		require.NoError(t, st.Store.Commit(context.WithoutCancel(ctx), c), "it is committed, but the answer is lost")
 		return errLost
 	}
 	st.within = func(context.Context, func() error) error { return errLost }
-	_, err := g.Fire(t.Context(), employee("erin"), req)
+	_, err := hasty.Fire(t.Context(), employee("erin"), req)
 	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
 	st.commit, st.within = nil, nil
 	res, err := g.Fire(t.Context(), employee("erin"), req)
@@ -238,7 +239,7 @@ func TestUnknownOutcomeKeepsTheKey(t *testing.T) {
 	st.lease = time.Hour
 	st.commit = func(context.Context, *interlock.Commit, func() error) error { return errLost }
 	st.within = func(context.Context, func() error) error { return errLost }
-	_, err = g.Fire(t.Context(), employee("erin"), req)
+	_, err = hasty.Fire(t.Context(), employee("erin"), req)
 	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
 	st.commit, st.within = nil, nil
 	_, err = g.Fire(t.Context(), employee("erin"), req)
@@ -312,6 +313,6 @@ func TestExpiredKeysAreSwept(t *testing.T) {
 	require.Eventually(t, func() bool {
 		k, err := st.Idempotent(t.Context(), interlock.DefaultTenant, "erin", "k")
 		return err == nil && k == nil
-	}, 20*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	require.NoError(t, later.Close(t.Context()))
 }

@@ -51,11 +51,12 @@ func TestLostCommitAndSomebodyElses(t *testing.T) {
 // While the store can't be asked, nobody can tell; when it can, what was lost
 // is there once.
 func TestLostCreation(t *testing.T) {
-	g, st := spied(t, func(c *interlock.Config) { c.CommitTimeout = 100 * time.Millisecond })
+	g, st := spied(t, nil)
+	hasty := newGate(t, func(c *interlock.Config) { c.Store, c.CommitTimeout = st, 100*time.Millisecond })
 	req := interlock.CreateRequest{Machine: "loan", ID: "17", Facts: map[string]any{"amount": 1}}
 	st.commit = func(context.Context, *interlock.Commit, func() error) error { return errLost }
 	st.within = func(context.Context, func() error) error { return errLost }
-	_, err := g.Create(t.Context(), employee("erin"), req)
+	_, err := hasty.Create(t.Context(), employee("erin"), req)
 	refusal(t, err, interlock.StageUnavailable, "outcome_unknown")
 	st.within = nil
 	_, err = g.Create(t.Context(), employee("erin"), req)

@@ -78,7 +78,7 @@ func TestWhatIsOnItsWayToTheCache(t *testing.T) {
 		before := st.loads.Load()
 		_, err := g.Get(t.Context(), employee("erin"), interlock.Ref{Machine: "loan", ID: "17"})
 		return err == nil && before == st.loads.Load()
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	require.NoError(t, g.Close(t.Context()))
 	versions := map[interlock.CacheKey][]int64{}
 	for _, e := range cache.puts[1] {

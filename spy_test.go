@@ -65,7 +65,7 @@ func (s *spy) Reserve(ctx context.Context, k interlock.Idempotency, now time.Tim
 	if s.lease != 0 {
 		lease, s.lease = s.lease, 0
 	}
-	return s.Store.Reserve(ctx, k, now, lease)
+	return s.Store.Reserve(context.WithoutCancel(ctx), k, now, lease) // a hasty gate is hasty later
 }
 
 func (s *spy) AddAttempts(ctx context.Context, a []interlock.Attempt, c []interlock.AttemptCount, keep int) error {

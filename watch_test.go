@@ -29,7 +29,7 @@ func (a *alarms) count(alarm string) (n int) {
 
 func (a *alarms) wait(t *testing.T, alarm string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return a.count(alarm) > 0 }, 20*time.Second, 2*time.Millisecond, alarm)
+	require.Eventually(t, func() bool { return a.count(alarm) > 0 }, patience, 2*time.Millisecond, alarm)
 }
 
 // deploy is one store, a replica of the former rules, and what it is told.
@@ -85,7 +85,7 @@ func (d deploy) load(t *testing.T, g *interlock.Gate, prefix string) (stop func(
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return done.Load() > 3 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return done.Load() > 3 }, patience, time.Millisecond)
 	return func() (int64, []error) {
 		cancel()
 		wg.Wait()
@@ -251,7 +251,7 @@ func TestStorePutBackUnderARunningGate(t *testing.T) {
 	refusal(t, err, interlock.StageUnavailable, "store_rewound")
 	_, err = d.st.BumpEpoch(t.Context(), "known")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return d.former.InForce() == nil }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return d.former.InForce() == nil }, patience, time.Millisecond)
 	fire(t, d.former, employee("erin"), "17", "submit")
 }
 
@@ -279,7 +279,7 @@ func TestALogThatGrowsIsAnAlarm(t *testing.T) {
 	looks := func() {
 		t.Helper()
 		n := st.asked.Load()
-		require.Eventually(t, func() bool { return st.asked.Load() > n+3 }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return st.asked.Load() > n+3 }, patience, time.Millisecond)
 	}
 	full := errors.New("no room")
 	for n := range 2 {
