@@ -174,7 +174,7 @@ func memory(t testing.TB, opts ...sqlite.Option) *sqlite.Store {
 
 // patience is for whatever would be another answer on a busy machine: a test of a
 // limit sets its own.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // newGate is a patient gate on the loan machine; change may alter its Config.
 func newGate(t testing.TB, change func(*interlock.Config)) *interlock.Gate {

@@ -74,10 +74,13 @@ func machine(t testing.TB, text string) *fsm.Machine {
 	return m
 }
 
+// patience is for whatever would be another answer on a busy machine.
+const patience = 30 * time.Second
+
 // rulesOf compiles loanRules' machine with the given Rego and a generous time limit.
 func rulesOf(t testing.TB, rego string, opts ...Option) *Rules {
 	t.Helper()
-	opts = append([]Option{Timeout(10 * time.Second)}, opts...)
+	opts = append([]Option{Timeout(patience)}, opts...)
 	r, err := Sources(map[string]string{"loan.rego": rego}, opts...).Compile(context.Background(), []*fsm.Machine{machine(t, loanMachine)})
 	require.NoError(t, err)
 	return r.(*Rules)

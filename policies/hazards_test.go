@@ -60,7 +60,7 @@ func TestFormOfAnotherTypeIsAnError(t *testing.T) {
 
 // A broad `allow` counts for nothing: the gate asks for names, and says that nobody asks for this one.
 func TestAllowIsNoWord(t *testing.T) {
-	report, err := Check(context.Background(), Sources(loanAnd("allow := true")), []*fsm.Machine{machine(t, loanMachine)})
+	report, err := Check(context.Background(), Sources(loanAnd("allow := true"), Timeout(patience)), []*fsm.Machine{machine(t, loanMachine)})
 	require.NoError(t, err)
 	require.Empty(t, report.Errors)
 	require.True(t, strings.HasPrefix(report.Findings[0].Message, `machine "loan" and its rules never name "allow"`), report.Findings)

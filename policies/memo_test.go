@@ -42,7 +42,7 @@ func TestAnInstanceIsTranslatedOnce(t *testing.T) {
 	r := rulesOf(t, loanRules)
 	later := strings.NewReplacer("  approved:  {closed", "  archived:  {}\n  approved:  {closed", "[submitted, verified, approved]", "[submitted, verified, approved, archived]").Replace(loanMachine)
 	newer, err := Sources(map[string]string{"loan.rego": strings.ReplaceAll(loanRules, "input.instance.created_by == input.actor.id", "count(input.instance.entered.archived) == 0")},
-		Timeout(10*time.Second)).Compile(ctx, []*fsm.Machine{machine(t, later)})
+		Timeout(patience)).Compile(ctx, []*fsm.Machine{machine(t, later)})
 	require.NoError(t, err)
 	other := newer.(*Rules)
 	ask := func(r *Rules, in *interlock.Input, draft bool) []string {
@@ -205,7 +205,7 @@ func TestOnlyWhatRulesReadIsTranslated(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := "package interlock.machine.many\n\n# METADATA\n# title: It is so\nok if { " + tt.rule + " }\n\nf(x) if count(x) > 0\n"
-			rules, err := Sources(map[string]string{"many.rego": text}).Compile(context.Background(), []*fsm.Machine{m})
+			rules, err := Sources(map[string]string{"many.rego": text}, Timeout(patience)).Compile(context.Background(), []*fsm.Machine{m})
 			require.NoError(t, err)
 			e := rules.(*Rules).machines["many"].encoder
 			require.Len(t, e.states.list, tt.entered)
@@ -242,7 +242,7 @@ func TestDraftsEndInTime(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.program.Prompt())
 	for _, cancelled := range []bool{false, true} {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if cancelled {
 			cancel()
 		}
@@ -250,15 +250,15 @@ func TestDraftsEndInTime(t *testing.T) {
 		_, err = r.Decide(ctx, q)
 		cancel()
 		require.ErrorIs(t, err, ErrTimeout)
-		require.Less(t, time.Since(began), 8*time.Second)
+		require.Less(t, time.Since(began), patience)
 		require.Zero(t, r.source.Leaked())
 	}
 }
 
 // Nobody waits for a draft that can't be stopped.
 func TestTheWallOfDrafts(t *testing.T) {
-	release := make(chan struct{})
-	r := checkRules(t, `ok if input.event == "go"`, Timeout(20*time.Millisecond), Shadow(1<<40), stuck(release, func() {}))
+	release, ctx := make(chan struct{}), newExpiring()
+	r := checkRules(t, `ok if input.event == "go"`, Shadow(1<<40), stuck(release, ctx.expire))
 	q := ask(interlock.Query{Draft: true})
 	p, err := r.machines["m"].query(q, r.opts)
 	require.NoError(t, err)
@@ -269,15 +269,15 @@ func TestTheWallOfDrafts(t *testing.T) {
 	require.NoError(t, err)
 	result := make(chan error, 1)
 	go func() {
-		_, err := r.Decide(context.Background(), q)
+		_, err := r.Decide(ctx, q)
 		result <- err
 	}()
 	select {
 	case err := <-result:
 		require.ErrorContains(t, err, "abandoned")
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("it is waited for")
 	}
 	close(release)
-	require.Eventually(t, func() bool { return r.source.Leaked() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.source.Leaked() == 0 }, patience, time.Millisecond)
 }

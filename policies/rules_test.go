@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/stretchr/testify/require"
@@ -134,7 +133,7 @@ func TestRevision(t *testing.T) {
 
 func TestMachinesOfOddNames(t *testing.T) {
 	m := machine(t, strings.Replace(checkMachine, "machine: m", "machine: edit-submission", 1))
-	rules, err := Sources(map[string]string{"m.rego": "package interlock.machine[\"edit-submission\"]\n\nok if input.event == \"go\"\n\ngranted if input.machine == \"edit-submission\"\n"}).Compile(context.Background(), []*fsm.Machine{m})
+	rules, err := Sources(map[string]string{"m.rego": "package interlock.machine[\"edit-submission\"]\n\nok if input.event == \"go\"\n\ngranted if input.machine == \"edit-submission\"\n"}, Timeout(patience)).Compile(context.Background(), []*fsm.Machine{m})
 	require.NoError(t, err)
 	in := checkInput()
 	in.Machine = "edit-submission"
@@ -157,7 +156,7 @@ func TestMachineWithoutRules(t *testing.T) {
 func TestDecideWhileReloading(t *testing.T) {
 	dir := t.TempDir()
 	machines := []*fsm.Machine{machine(t, checkMachine)}
-	source := Dir(dir, Timeout(20*time.Second))
+	source := Dir(dir, Timeout(patience))
 	load := func(n int) interlock.Rules {
 		put(t, dir, map[string]string{"m.rego": fmt.Sprintf("package interlock.machine.m\n\nok if input.event == \"go\"\n\ngranted if data.n == %d\n", n), "data.json": fmt.Sprintf(`{"n": %d}`, n)})
 		rules, err := source.Compile(context.Background(), machines)

@@ -41,7 +41,7 @@ func TestDir(t *testing.T) {
 		"other.json":           "no data",
 	})
 	machines := []*fsm.Machine{machine(t, loanMachine)}
-	rules, err := Dir(dir).Compile(context.Background(), machines)
+	rules, err := Dir(dir, Timeout(patience)).Compile(context.Background(), machines)
 	require.NoError(t, err)
 	v, err := rules.Decide(context.Background(), &interlock.Query{Input: loanInput(), Checks: []string{"four_eyes"}, Grants: []string{"more"}})
 	require.NoError(t, err)
@@ -171,5 +171,5 @@ func TestOneCompilationIsGivenUpAtMost(t *testing.T) {
 	require.ErrorIs(t, compile(ctx), context.Canceled)
 	require.ErrorContains(t, compile(context.Background()), "still runs")
 	close(files.release)
-	require.Eventually(t, func() bool { return compile(context.Background()) == nil }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return compile(context.Background()) == nil }, patience, time.Millisecond)
 }
