@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,9 +16,10 @@ func (s *Server) Routes() []string {
 	return out
 }
 
-// Limit shortens what a connection may take.
+// Limit sets what a connection may take; 0: as it is.
 func (s *Server) Limit(readHeader, read, idle time.Duration) {
-	s.limits.readHeader, s.limits.read, s.limits.idle = readHeader, read, idle
+	l := &s.limits
+	l.readHeader, l.read, l.idle = cmp.Or(readHeader, l.readHeader), cmp.Or(read, l.read), cmp.Or(idle, l.idle)
 }
 
 // Handle adds a route, such as one that panics.

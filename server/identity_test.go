@@ -91,12 +91,12 @@ func TestJWTKeyFileIsReadAgain(t *testing.T) {
 	require.NoError(t, err, "a broken file leaves the former keys")
 
 	require.NoError(t, os.WriteFile(path, keySet(second.keys()...), 0o600))
-	require.Eventually(t, func() bool { _, err := ask(identity, fresh); return err == nil }, 5*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := ask(identity, fresh); return err == nil }, patience, 100*time.Millisecond)
 	_, err = ask(identity, old)
 	require.Error(t, err, "a key that left the file verifies nothing any more")
 
 	require.NoError(t, os.WriteFile(path, keySet(), 0o600))
-	require.Eventually(t, func() bool { _, err := ask(identity, fresh); return err != nil }, 5*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := ask(identity, fresh); return err != nil }, patience, 100*time.Millisecond)
 }
 
 func TestDemoIdentity(t *testing.T) {

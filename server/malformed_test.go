@@ -21,7 +21,7 @@ func (w *world) raw(request string) answered {
 	conn, err := net.Dial("tcp", w.host()) //nolint:noctx // a test's own server
 	require.NoError(w.t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(w.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(w.t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(w.t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

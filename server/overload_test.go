@@ -40,7 +40,7 @@ func TestOverload(t *testing.T) {
 	go hold()
 	<-held.begun
 	go hold() // it waits for its place
-	require.Eventually(t, func() bool { return s.Waiting() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Waiting() == 1 }, patience, time.Millisecond)
 	for _, path := range []string{"/v1/machines", "/openapi.json"} {
 		a := w.must(503, "erin", "GET", path, "")
 		assert.Equal(t, "busy", a.code())
@@ -93,7 +93,7 @@ func TestSlowConnectionsAreClosed(t *testing.T) {
 			defer conn.Close()
 			_, err = io.WriteString(conn, test.send)
 			require.NoError(t, err)
-			require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
 			_, err = io.Copy(io.Discard, bufio.NewReader(conn))
 			require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "the server still waits")
 		})

@@ -37,7 +37,7 @@ func newSlow(s *server.Server) slow {
 
 func TestServeDrains(t *testing.T) {
 	w := newWorld(t, openSQLite(t))
-	s, err := server.New(server.Config{Gate: w.gate, Identity: server.DemoIdentity(users), Logger: slog.New(slog.DiscardHandler)})
+	s, err := server.New(server.Config{Gate: w.gate, Identity: server.DemoIdentity(users), Logger: slog.New(slog.DiscardHandler), DrainTimeout: 2 * patience})
 	require.NoError(t, err)
 	held := newSlow(s)
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own server
@@ -72,7 +72,7 @@ func TestServeDrains(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		return decoded(t, resp, raw)
 	}
-	require.Eventually(t, func() bool { return get("/readyz").StatusCode == 503 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return get("/readyz").StatusCode == 503 }, patience, 5*time.Millisecond)
 	assert.JSONEq(t, `{"status":"draining","checks":[]}`, get("/readyz").raw)
 	assert.Equal(t, 200, get("/healthz").StatusCode)
 	turned := get("/v1/machines")
@@ -89,8 +89,8 @@ func TestServeDrains(t *testing.T) {
 	close(held.release)
 	assert.Equal(t, "done", <-running, "a request that was begun is answered")
 	require.NoError(t, <-ended)
-	_, err = net.DialTimeout("tcp", l.Addr().String(), time.Second)
-	require.Error(t, err, "the listener is closed")
+	_, err = l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
 }
 
 func TestServeCutsOffWhatNeverEnds(t *testing.T) {
@@ -112,7 +112,8 @@ func TestServeCutsOffWhatNeverEnds(t *testing.T) {
 	began := time.Now()
 	stop()
 	require.ErrorContains(t, <-ended, "1 requests were cut off")
-	assert.InDelta(t, 10, time.Since(began).Seconds(), 2)
+	assert.GreaterOrEqual(t, time.Since(began), 10*time.Second, "it had that long")
+	assert.Less(t, time.Since(began), 10*time.Second+patience)
 	close(held.release)
 	_ = conn.Close()
 }
@@ -140,16 +141,17 @@ func TestListenerHasLimits(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 
-	dribble, err := net.Dial("tcp", w.host()) //nolint:noctx // a test's own server
+	s, err := server.New(server.Config{Gate: w.gate, Identity: server.DemoIdentity(users), Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	s.Limit(0, time.Hour, time.Hour)                                            // so it is the header's own that ends it
+	dribble, err := net.Dial("tcp", strings.TrimPrefix(serve(t, s), "http://")) //nolint:noctx // a test's own server
 	require.NoError(t, err)
 	defer func() { _ = dribble.Close() }()
 	_, err = io.WriteString(dribble, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	require.NoError(t, err)
-	require.NoError(t, dribble.SetReadDeadline(time.Now().Add(10*time.Second)))
-	began := time.Now()
+	require.NoError(t, dribble.SetReadDeadline(time.Now().Add(patience)))
 	_, err = io.Copy(io.Discard, dribble)
 	require.NoError(t, err, "the server hangs up")
-	assert.Less(t, time.Since(began), 9*time.Second)
 }
 
 func TestPanicIsAnAnswerWithoutAStack(t *testing.T) {

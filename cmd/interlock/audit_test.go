@@ -117,13 +117,13 @@ func TestServeTakesCheckpoints(t *testing.T) {
 	lines := []string{
 		"sqlite: " + db, "machines: " + machines, "policies: " + rego, "bootstrap_admin: adam", "metrics: 127.0.0.1:0",
 		"jwt: {issuer: https://login.example, audience: interlock, algorithms: [ES256], keys: " + keyFile + "}",
-		"checkpoints: {key: " + key + ", dir: " + notes + ", every: 1m}", "",
+		"checkpoints: {key: " + key + ", dir: " + notes + ", every: 24h}", "",
 	}
 	m, stop := start(t, `"address":"(127\.0\.0\.1:\d+)"`, "serve", "--config", write(t, "c.yaml", strings.Join(lines, "\n")), "--listen", "127.0.0.1:0")
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(filepath.Join(notes, "00000001.checkpoint"))
 		return err == nil
-	}, 30*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	code, out, errOut := exec(t, "roles", "grant", "carl", "clerk", "--url", "http://"+m[1], "--token", token("adam"))
 	require.Equal(t, 0, code, out+errOut)
 	// Beside the running server, which goes on writing.

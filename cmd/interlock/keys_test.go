@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -109,8 +110,12 @@ func TestServeAtAUnixSocket(t *testing.T) {
 	require.Contains(t, errOut, "somebody listens at")
 
 	gone.Store(true)
-	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
-	require.Eventually(t, func() bool { return status("Authorization", carl) == 401 }, 30*time.Second, 20*time.Millisecond)
+	heard := make(chan os.Signal, 1) // the server hears of it soon after it answers; until then it would end the process
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
+	require.Eventually(t, func() bool {
+		return syscall.Kill(os.Getpid(), syscall.SIGHUP) == nil && status("Authorization", carl) == 401
+	}, patience, 50*time.Millisecond)
 	require.Equal(t, 200, status("X-User", "carl"))
 	require.Equal(t, 0, stop())
 }

@@ -210,8 +210,18 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// patience is for whatever would be another answer on a busy machine.
+const patience = time.Minute
+
 // start runs a command until stop, and waits until it has printed what matches ready.
 func start(t *testing.T, ready string, args ...string) (match []string, stop func() int) {
+	t.Helper()
+	match, _, stop = starting(t, ready, args...)
+	return match, stop
+}
+
+// starting is start, and tells what the command has printed since.
+func starting(t *testing.T, ready string, args ...string) (match []string, said func() string, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var out output
@@ -222,9 +232,9 @@ func start(t *testing.T, ready string, args ...string) (match []string, stop fun
 	require.Eventually(t, func() bool {
 		match = re.FindStringSubmatch(out.String())
 		return match != nil || len(done) > 0
-	}, 60*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.NotNil(t, match, out.String())
-	return match, func() int {
+	return match, out.String, func() int {
 		cancel()
 		select {
 		case code := <-done:
@@ -232,7 +242,7 @@ func start(t *testing.T, ready string, args ...string) (match []string, stop fun
 				require.Contains(t, out.String(), `"msg":"interlock ends","cause":"context canceled"`)
 			}
 			return code
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the command doesn't end")
 			return -1
 		}

@@ -45,7 +45,7 @@ func TestStrictActivationBetweenServers(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, body = curl(t, "curl "+former+"/readyz")
 		return status == 503
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.Contains(t, body, `{"name":"rules","ok":false,`)
 	status, body = curl(t, clerk+`-d '{"event":"shut"}' `+next+"/v1/machines/desk/instances/1/events")
 	require.Equal(t, 200, status, body)
@@ -54,9 +54,9 @@ func TestStrictActivationBetweenServers(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, body = curl(t, clerk+`-d '{"event":"reopen"}' `+former+"/v1/machines/desk/instances/1/events")
 		return status == 200
-	}, 20*time.Second, 50*time.Millisecond, body)
+	}, patience, 50*time.Millisecond, body)
 	require.Eventually(t, func() bool { // its answer is a second old at most
 		status, body = curl(t, "curl "+former+"/readyz")
 		return status == 200
-	}, 20*time.Second, 10*time.Millisecond, body)
+	}, patience, 10*time.Millisecond, body)
 }

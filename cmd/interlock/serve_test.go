@@ -38,7 +38,7 @@ func keys(t *testing.T) (file string, token func(sub string) string) {
 	require.NoError(t, os.WriteFile(file, b, 0o600))
 	return file, func(sub string) string {
 		tok, err := jwt.NewBuilder().Issuer("https://login.example").Audience([]string{"interlock"}).Subject(sub).
-			IssuedAt(time.Now()).Expiration(time.Now().Add(time.Minute)).Build()
+			IssuedAt(time.Now()).Expiration(time.Now().Add(50 * time.Minute)).Build()
 		require.NoError(t, err)
 		signed, err := jwt.Sign(tok, jwt.WithKey(jwa.ES256(), key))
 		require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestServe(t *testing.T) {
 		"sqlite: " + filepath.Join(t.TempDir(), "s.db"), "machines: " + machines, "policies: " + rego, "bootstrap_admin: adam", "metrics: 127.0.0.1:0",
 		"jwt: {issuer: https://login.example, audience: interlock, algorithms: [ES256], keys: " + keyFile + "}", "",
 	}, "\n"))
-	m, stop := start(t, `"address":"(127\.0\.0\.1:\d+)"`, "serve", "--config", conf, "--listen", "127.0.0.1:0")
+	m, said, stop := starting(t, `"address":"(127\.0\.0\.1:\d+)"`, "serve", "--config", conf, "--listen", "127.0.0.1:0")
 	base := "http://" + m[1]
 	adam := "-H 'Authorization: Bearer " + token("adam") + "'"
 	clerk := "-H 'Authorization: Bearer " + token("carl") + "' -H 'Content-Type: application/json'"
@@ -94,15 +94,24 @@ func TestServe(t *testing.T) {
 		return status
 	}
 	require.Equal(t, http.StatusOK, shut())
+	// save writes a file, again while nobody seems to have noticed: the folders are
+	// watched soon after the server answers.
+	save := func(path, text string, noticed func() bool) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			for n := 0; n < 40 && !noticed(); n++ {
+				time.Sleep(50 * time.Millisecond)
+			}
+			return noticed()
+		}, patience, time.Millisecond)
+	}
 	// A wrong policy changes nothing; a right one takes effect.
-	require.NoError(t, os.WriteFile(filepath.Join(rego, "desk.rego"), []byte("package interlock.machine.desk\n\nby_day if {"), 0o600))
-	time.Sleep(time.Second)
+	save(filepath.Join(rego, "desk.rego"), "package interlock.machine.desk\n\nby_day if {", func() bool { return strings.Contains(said(), "reload refused") })
 	require.Equal(t, http.StatusOK, shut())
-	require.NoError(t, os.WriteFile(filepath.Join(rego, "desk.rego"), []byte(strings.Replace(deskRego, "> 0", "< 0", 1)), 0o600))
-	require.Eventually(t, func() bool { return shut() == http.StatusForbidden }, 10*time.Second, 50*time.Millisecond)
+	save(filepath.Join(rego, "desk.rego"), strings.Replace(deskRego, "> 0", "< 0", 1), func() bool { return shut() == http.StatusForbidden })
 	// So it is with machines.
-	require.NoError(t, os.WriteFile(filepath.Join(machines, "desk.yaml"), []byte(strings.Replace(deskYAML, ", checks: [by_day]", "", 1)), 0o600))
-	require.Eventually(t, func() bool { return shut() == http.StatusOK }, 10*time.Second, 50*time.Millisecond)
+	save(filepath.Join(machines, "desk.yaml"), strings.Replace(deskYAML, ", checks: [by_day]", "", 1), func() bool { return shut() == http.StatusOK })
 	require.Equal(t, 0, stop())
 }
 

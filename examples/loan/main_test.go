@@ -1,34 +1,39 @@
 package main
 
 import (
+	"bufio"
 	"context"
-	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 func TestRunServesUntilItIsToldToEnd(t *testing.T) {
 	t.Attr("store", "sqlite")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	said, out, err := os.Pipe()
 	require.NoError(t, err)
-	addr := free.Addr().String()
-	require.NoError(t, free.Close())
-
+	defer said.Close()
 	ctx, end := context.WithCancel(t.Context())
+	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-db", filepath.Join(t.TempDir(), "loan.db"), "-listen", addr}) }()
-	require.Eventually(t, func() bool {
-		res, err := http.Get("http://" + addr + "/loans")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusUnauthorized
-	}, 20*time.Second, 20*time.Millisecond)
+	stdout := os.Stdout
+	os.Stdout = out
+	go func() {
+		err := run(ctx, []string{"-db", filepath.Join(t.TempDir(), "loan.db"), "-listen", "127.0.0.1:0"})
+		_ = out.Close()
+		ended <- err
+	}()
+	line, err := bufio.NewReader(said).ReadString('\n')
+	os.Stdout = stdout
+	require.NoError(t, err, "it ends at once")
+	res, err := http.Get(regexp.MustCompile(`http://[\d.]+:\d+`).FindString(line) + "/loans")
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	end()
 	require.NoError(t, <-ended)
 }

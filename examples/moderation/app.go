@@ -21,6 +21,7 @@ type app struct {
 	db     *database
 	users  *directory
 	gate   *interlock.Gate
+	memory *memory
 	states states
 	http.Handler
 }
@@ -34,11 +35,12 @@ func newApp(db *database, rules interlock.Policy) (*app, error) {
 	if rules == nil {
 		rules = policies.FS(definitions, "policies")
 	}
-	gate, err := interlock.New(interlock.Config{Machines: machines, Policy: rules, Store: db.store, Cache: newMemory()})
+	memory := newMemory()
+	gate, err := interlock.New(interlock.Config{Machines: machines, Policy: rules, Store: db.store, Cache: memory})
 	if err != nil {
 		return nil, err
 	}
-	a := &app{db: db, users: &directory{db: db.read}, gate: gate, states: states{gate}}
+	a := &app{db: db, users: &directory{db: db.read}, gate: gate, memory: memory, states: states{gate}}
 	return a, a.routes()
 }
 

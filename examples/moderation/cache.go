@@ -12,6 +12,8 @@ import (
 // query. What it holds is a hint only; every commit repeats what the decision
 // saw, so that a stale entry costs a second look and never a wrong yes.
 type memory struct {
+	age time.Duration // how long an entry is believed
+
 	mu      sync.Mutex
 	epoch   string
 	entries map[interlock.CacheKey]kept
@@ -29,7 +31,7 @@ const (
 	memoryAge   = 5 * time.Second
 )
 
-func newMemory() *memory { return &memory{entries: map[interlock.CacheKey]kept{}} }
+func newMemory() *memory { return &memory{age: memoryAge, entries: map[interlock.CacheKey]kept{}} }
 
 func (m *memory) Get(_ context.Context, epoch string, keys []interlock.CacheKey) ([]interlock.CacheEntry, error) {
 	m.mu.Lock()
@@ -50,7 +52,7 @@ func (m *memory) Put(_ context.Context, epoch string, entries []interlock.CacheE
 	m.turn(epoch)
 	for _, e := range entries {
 		if e.Version >= m.entries[e.Key].Version {
-			m.entries[e.Key] = kept{e, time.Now().Add(memoryAge)}
+			m.entries[e.Key] = kept{e, time.Now().Add(m.age)}
 		}
 	}
 	return nil
