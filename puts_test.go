@@ -90,22 +90,27 @@ func TestWhatIsOnItsWayToTheCache(t *testing.T) {
 // panickingCache panics at the first write.
 type panickingCache struct {
 	*memoryCache
-	once sync.Once
+	once     sync.Once
+	panicked chan struct{}
 }
 
 func (c *panickingCache) Put(ctx context.Context, epoch string, entries []interlock.CacheEntry) error {
-	c.once.Do(func() { panic("a client of the application's") })
+	c.once.Do(func() {
+		close(c.panicked)
+		panic("a client of the application's")
+	})
 	return c.memoryCache.Put(ctx, epoch, entries)
 }
 
 // What panics in a cache behind the answer is an error of that write, and no more.
 func TestAPanicInTheCacheEndsNothing(t *testing.T) {
 	var lines bytes.Buffer
-	cache := &panickingCache{memoryCache: newCache()}
+	cache := &panickingCache{memoryCache: newCache(), panicked: make(chan struct{})}
 	g := newGate(t, func(c *interlock.Config) {
 		c.Cache, c.Logger = cache, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	newLoan(t, g, "17")
+	<-cache.panicked // what waits to be written goes together, and is lost together
 	newLoan(t, g, "18")
 	fire(t, g, employee("erin"), "18", "submit")
 	cache.has(t, instKey("18"), 2)
