@@ -261,7 +261,7 @@ func TestManyNames(t *testing.T) {
 	require.NoError(t, err)
 	_, err = read.Erasing(nil)
 	require.ErrorContains(t, err, "speaks of history-00000000-000000000000.ndjson, which isn't there")
-	require.Less(t, time.Since(began), 3*time.Minute)
+	require.Less(t, time.Since(began), 10*time.Minute)
 }
 
 // Whatever is done to a file is found.
