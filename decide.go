@@ -25,7 +25,7 @@ type ruling struct {
 
 // decide is the one function that decides: Fire, Do, Available, Explain,
 // Create, facts edits and reads all ask it, so that the menu and the gate can't
-// drift apart. It reads f and q, nothing else.
+// drift apart. It rests on f and q alone; what it keeps of them there changes no answer.
 func (g *Gate) decide(ctx context.Context, f *facts, q *question) ruling {
 	d := decider{g: g, f: f, q: q}
 	r := d.decide(ctx)

@@ -74,6 +74,7 @@ func (d *decider) option(ctx context.Context, event *fsm.Event, edges []fsm.Edge
 	meant := 0
 	for i := range edges {
 		c := d.edge(event, &edges[i], byPolicy)
+		// All that split reads of a menu's candidate is the edge's and the machine's: parts keeps it.
 		c.formOpen, c.noteOpen = event.Input != nil, event.Note != fsm.NoteForbidden
 		j := d.judge(ctx, c)
 		if byPolicy && !j.openTarget {

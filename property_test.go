@@ -97,17 +97,20 @@ func TestMenuAndGateAgree(t *testing.T) {
 		created, err := g.Create(context.Background(), root, interlock.CreateRequest{Machine: "m"})
 		require.NoError(rt, err)
 		ref := interlock.Ref{Machine: "m", ID: created.Instance.ID}
-		who := interlock.Actor{ID: "ann", Roles: rapid.SliceOfDistinct(rapid.SampledFrom([]string{"r1", "r2"}), rapid.ID[string]).Draw(rt, "roles")}
-
-		menu, err := g.Available(context.Background(), who, ref)
-		require.NoError(rt, err)
-		for _, option := range menu.Options {
-			agree(rt, g, who, ref, option)
-		}
-		for _, e := range m.Events() { // what isn't on the menu is not legal
-			if !slices.ContainsFunc(menu.Options, func(o interlock.Option) bool { return o.Event == e.Name }) {
-				_, err := try(g, who, ref, e.Name, "", "", nil)
-				require.ErrorIs(rt, err, &interlock.Refusal{Stage: interlock.StageGraph})
+		roles := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"r1", "r2"}), rapid.ID[string])
+		one, other := roles.Draw(rt, "roles"), roles.Draw(rt, "other roles")
+		for _, roles := range [][]string{one, other, one} { // what is kept of one menu is right for the next
+			who := interlock.Actor{ID: "ann", Roles: roles}
+			menu, err := g.Available(context.Background(), who, ref)
+			require.NoError(rt, err)
+			for _, option := range menu.Options {
+				agree(rt, g, who, ref, option)
+			}
+			for _, e := range m.Events() { // what isn't on the menu is not legal
+				if !slices.ContainsFunc(menu.Options, func(o interlock.Option) bool { return o.Event == e.Name }) {
+					_, err := try(g, who, ref, e.Name, "", "", nil)
+					require.ErrorIs(rt, err, &interlock.Refusal{Stage: interlock.StageGraph})
+				}
 			}
 		}
 	})

@@ -45,12 +45,26 @@ type claim struct {
 	release func()
 }
 
+// drop releases what nobody will ask; nil is nothing.
+func (c *claim) drop() {
+	if c != nil {
+		c.release()
+	}
+}
+
 // slowly asks topdown, and fails where it and mine, unless that is nil, differ.
 func (r *Rules) slowly(ctx context.Context, m *machineRules, p *query, q *interlock.Query, now time.Time, mine *claim) (interlock.Verdict, error) {
 	input, err := encode(m.encoder, terms{}, q.Input)
 	if err != nil {
+		mine.drop()
 		return interlock.Verdict{}, err
 	}
+	ctx, stop, err := r.limited(ctx)
+	if err != nil {
+		mine.drop()
+		return interlock.Verdict{}, err
+	}
+	defer stop()
 	var trace *tracer
 	if q.Trace {
 		trace = newTracer()
@@ -60,7 +74,7 @@ func (r *Rules) slowly(ctx context.Context, m *machineRules, p *query, q *interl
 		ask = r.both(m, p, mine, ask)
 	}
 	asked := *q // who is given up may read it later
-	v, err := r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
+	v, err := r.watched(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		value, err := ask(ctx, cancel)
 		if err != nil {
 			return interlock.Verdict{}, err
@@ -140,8 +154,14 @@ func (r *Rules) elsewhere(ctx context.Context, m *machineRules, p *query, q *int
 	if err != nil {
 		return interlock.Verdict{}, err
 	}
+	ctx, stop, err := r.limited(ctx)
+	if err != nil {
+		quick.machine.Release()
+		return interlock.Verdict{}, err
+	}
+	defer stop()
 	asked := *q
-	return r.evaluate(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
+	return r.watched(ctx, func(ctx context.Context, cancel topdown.Cancel) (interlock.Verdict, error) {
 		defer quick.machine.Release()
 		said, err := quick.verdict(ctx, cancel, m, &asked)
 		if err != nil || !m.unsettled(&asked, &said) {
@@ -216,11 +236,11 @@ func (q *quick) here(m *machineRules, asked *interlock.Query) (interlock.Verdict
 		q.steps = q.machine.Steps() + q.machine.Spared()
 		q.machine.Release()
 	}()
-	return q.told(m, asked)
+	return q.evaluate(m, asked)
 }
 
-// told evaluates in the caller's goroutine.
-func (q *quick) told(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
+// evaluate is here for a machine that is asked again.
+func (q *quick) evaluate(m *machineRules, asked *interlock.Query) (v interlock.Verdict, err error) {
 	defer func() { v, err = inTime(q.ctx, v, panicked(recover(), err)) }()
 	return q.verdict((*unending)(q), q, m, asked)
 }

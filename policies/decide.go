@@ -121,16 +121,31 @@ func (r *Rules) begin(ctx context.Context) (time.Duration, error) {
 // single built-in may run on for seconds. The caller waits no longer than the
 // deadline and the wall behind it; who still runs then is counted until it ends.
 func (r *Rules) evaluate(ctx context.Context, run evaluation) (interlock.Verdict, error) {
-	none := interlock.Verdict{}
+	ctx, stop, err := r.limited(ctx)
+	if err != nil {
+		return interlock.Verdict{}, err
+	}
+	defer stop()
+	return r.watched(ctx, run)
+}
+
+// limited is the context of an evaluation that begins now. With an error, none may.
+func (r *Rules) limited(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	timeout, err := r.begin(ctx)
 	if err != nil {
-		return none, err
+		return nil, nil, err
 	}
 	ctx, stop := context.WithTimeout(ctx, timeout)
-	defer stop()
-	if ctx.Err() != nil {
-		return none, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+	if err := ctx.Err(); err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
+	return ctx, stop, nil
+}
+
+// watched is evaluate within a limit. It always runs, and may go on when this has returned.
+func (r *Rules) watched(ctx context.Context, run evaluation) (interlock.Verdict, error) {
+	none := interlock.Verdict{}
 	cancel := topdown.NewCancel()
 	done := make(chan outcome, 1)
 	var state atomic.Int32

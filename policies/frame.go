@@ -38,7 +38,7 @@ func (r *Rules) frame(q *interlock.Query) *frame {
 		f.mu.Lock()
 		q.Held.Store(r, f)
 		return f
-	case !isFrame || !f.mu.TryLock(): // somebody gave up waiting for the question before
+	case !isFrame || !f.mu.TryLock(): // who wraps these rules may ask in goroutines of his own
 		return nil
 	case f.ended:
 		f.mu.Unlock()
@@ -101,7 +101,7 @@ func (f *frame) answer(ctx context.Context, m *machineRules, q *interlock.Query)
 		return interlock.Verdict{}, err
 	}
 	h.quick.ctx, h.quick.deadline = ctx, time.Now().Add(timeout)
-	v, err := h.quick.told(m, q)
+	v, err := h.quick.evaluate(m, q)
 	if err == nil {
 		return v, nil
 	}

@@ -195,6 +195,39 @@ func TestAShadowedQuestionHasItsOwnTime(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What the compiled rules took is given back once, whether anybody is asked or not.
+func TestAClaimIsReleasedOnce(t *testing.T) {
+	r := checkRules(t, refuses)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tt := range map[string]struct {
+		ctx   context.Context
+		spoil func(*interlock.Input)
+		fails bool
+	}{
+		"asked":             {ctx: t.Context()},
+		"no time":           {ctx: ended, fails: true},
+		"no input":          {ctx: t.Context(), spoil: func(in *interlock.Input) { in.Instance.Last = nil }, fails: true},
+		"neither, nor time": {ctx: ended, spoil: func(in *interlock.Input) { in.Instance.Last = nil }, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := ask(interlock.Query{Draft: true})
+			m := r.machines[q.Input.Machine]
+			p, err := m.query(q, r.opts)
+			require.NoError(t, err)
+			mine, err := r.quick(m, p, q.Input, time.Now())
+			require.NoError(t, err)
+			if tt.spoil != nil {
+				tt.spoil(q.Input)
+			}
+			released := 0
+			_, err = r.slowly(tt.ctx, m, p, q, time.Now(), &claim{mine.ask, func() { released++; mine.machine.Release() }})
+			require.Equal(t, tt.fails, err != nil, "%v", err)
+			require.Equal(t, 1, released)
+		})
+	}
+}
+
 // What was made for one asker after the other, as in a batch where the roles change
 // from instance to instance, is let go of before it is many.
 func TestAskersInARowAreLetGo(t *testing.T) {

@@ -108,7 +108,7 @@ func (r *Rules) both(m *machineRules, p *query, quick *claim, slow asking) askin
 			return value, nil
 		}
 		r.source.differences.Add(1)
-		r.opts.difference(Difference{Machine: m.name, Query: p.text, Compiled: told(mine, quickErr), Topdown: told(value, err)})
+		r.opts.difference(Difference{Machine: m.name, Query: p.text, Compiled: asText(mine, quickErr), Topdown: asText(value, err)})
 		return nil, ErrDifference
 	}
 }
@@ -121,7 +121,7 @@ func passedBy(err error) bool {
 		errors.As(err, &e) && (e.Code == topdown.ConflictErr || e.Code == topdown.BuiltinErr || e.Code == topdown.TypeErr)
 }
 
-func told(v compiled.Value, err error) string {
+func asText(v compiled.Value, err error) string {
 	if err != nil {
 		return err.Error()
 	}

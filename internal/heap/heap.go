@@ -6,6 +6,7 @@
 package heap
 
 import (
+	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -23,20 +24,22 @@ const (
 
 // DefaultRoom is 128 MiB, and an eighth of what the process's container may hold
 // where that is less; in bytes.
-func DefaultRoom() uint64 {
-	limit, err := os.ReadFile("/sys/fs/cgroup/memory.max")
-	if err != nil {
-		return most
-	}
-	return roomIn(string(limit))
-}
+func DefaultRoom() uint64 { return roomIn(os.DirFS("/sys/fs/cgroup")) }
 
-// roomIn is the room in a container with that limit: a number of bytes, or "max".
-func roomIn(limit string) uint64 {
-	if n, err := strconv.ParseUint(strings.TrimSpace(limit), 10, 64); err == nil {
-		return min(most, n/8)
+// roomIn is the room beneath the limits of control groups (cgroups(7)) as a container
+// sees its own: of version 2, or 1. Each is a number of bytes, or "max".
+func roomIn(groups fs.FS) uint64 {
+	room := uint64(most)
+	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		limit, err := fs.ReadFile(groups, name)
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(limit)), 10, 64); err == nil {
+			room = min(room, n/8)
+		}
 	}
-	return most
+	return room
 }
 
 // Room lets so many bytes of garbage gather before they are collected, or as many

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -27,9 +28,24 @@ func TestPercentage(t *testing.T) {
 }
 
 func TestRoomInAContainer(t *testing.T) {
-	assert.EqualValues(t, 128<<20, roomIn("max\n"))
-	assert.EqualValues(t, 128<<20, roomIn("8589934592\n"))
-	assert.EqualValues(t, 32<<20, roomIn("268435456\n"))
+	for name, c := range map[string]struct {
+		groups map[string]string
+		want   int
+	}{
+		"none":                 {nil, 128 << 20},
+		"no limit":             {map[string]string{"memory.max": "max\n"}, 128 << 20},
+		"more than enough":     {map[string]string{"memory.max": "8589934592\n"}, 128 << 20},
+		"a small one":          {map[string]string{"memory.max": "268435456\n"}, 32 << 20},
+		"version 1":            {map[string]string{"memory/memory.limit_in_bytes": "134217728\n"}, 16 << 20},
+		"version 1, no limit":  {map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 128 << 20},
+		"something altogether": {map[string]string{"memory.max": "a lot"}, 128 << 20},
+	} {
+		groups := fstest.MapFS{}
+		for path, text := range c.groups {
+			groups[path] = &fstest.MapFile{Data: []byte(text)}
+		}
+		assert.EqualValues(t, c.want, roomIn(groups), name)
+	}
 }
 
 // The percentage follows what is live, up and down, and is what it was in the end.

@@ -31,6 +31,8 @@ func framed() []mutant {
 		again("more than the input", "what functions may depend on besides their operands counts", `custom || !prompt[stmt.Func]`, `custom`),
 		again("other memory", "an input that was taken back is none to go on from", `b.taken != m.inputs.resets`, `b.taken < 0`),
 		gate("roles", "an actor with other roles is another", `slices.Equal(a.roles, d.roles) &&`, `slices.Equal(a.roles, a.roles) &&`),
+		onGate(mutant{name: "in a row: a role or a grant", takes: "what a menu asks of who has a role isn't what it asks of others",
+			edits: one("frame.go", `splits[min(len(grants), 1)]`, `splits[min(len(grants), 0)]`)}, "TestMenuAndGateAgree"),
 		gate("release", "what rules hold is released", `held.Release()`, `_ = held`),
 	}
 }
