@@ -32,6 +32,7 @@ type Plan struct {
 	// that the gate is unavailable, and until Felt says so.
 	Unavailable bool
 	Felt        func() bool // nil: there is nothing else to wait for
+	ReadsGoOn   bool        // until somebody read, too, after somebody was told so
 	// Recovers: the phase After goes on until so many requests, one after the other,
 	// were answered as ever; 0: that isn't looked at.
 	Recovers int
@@ -52,6 +53,7 @@ type Traffic struct {
 	all    sync.WaitGroup
 
 	unavailable atomic.Bool  // somebody was told so
+	read        atomic.Bool  // somebody did, of those who asked after that
 	done        atomic.Int64 // transitions that were answered
 
 	mu        sync.Mutex
@@ -114,7 +116,7 @@ func (t *Traffic) through(phase int) error {
 }
 
 func (t *Traffic) wasFelt() bool {
-	return (!t.plan.Unavailable || t.unavailable.Load()) && (t.plan.Felt == nil || t.plan.Felt())
+	return (!t.plan.Unavailable || t.unavailable.Load()) && (!t.plan.ReadsGoOn || t.read.Load()) && (t.plan.Felt == nil || t.plan.Felt())
 }
 
 func (t *Traffic) hasRecovered() bool {
@@ -140,7 +142,11 @@ func (t *Traffic) End() *Ledger {
 // do asks, and keeps what came of it.
 func (t *Traffic) do(o Op, ask func(*Op)) Op {
 	o.Phase = int(t.phase.Load())
+	reads := o.Phase == During && o.Kind == "read" && t.unavailable.Load()
 	ask(&o)
+	if reads && o.Status == http.StatusOK {
+		t.read.Store(true)
+	}
 	if now := int(t.phase.Load()); now != o.Phase {
 		o.Phase = During
 	}
