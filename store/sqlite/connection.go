@@ -93,7 +93,7 @@ func (c *connection) transact(fn func() error) error {
 		_ = tx.Rollback() // one that fails spoils the connection
 		return err
 	}
-	return outcome(tx.Commit())
+	return outcome(tx.Commit(), false)
 }
 
 // statement is prepared, if need be; kept tells whether it stays so.

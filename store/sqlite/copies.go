@@ -324,9 +324,10 @@ type watched struct {
 
 // Applies is sqlstore.Watcher's.
 func (w watched) Applies(c *interlock.Commit) error {
-	if err := w.goesOn(); err != nil {
-		return err
+	if err := w.stillOpen(); err != nil {
+		return w.behind(err)
 	}
+	w.applied = true
 	return w.changes.Applies(c)
 }
 

@@ -52,12 +52,14 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if err := fn(watched{t, w}); err != nil {
 		return err
 	}
-	return outcome(t.tx.Commit())
+	return outcome(t.tx.Commit(), t.handed)
 }
 
-// outcome is what a commit's error says.
-func outcome(err error) error {
-	if err == nil || errors.Is(err, errEnded) {
+// outcome is what the error of a commit says. A transaction that ended before it has
+// certainly left nothing, unless it was handed to the application: that may have
+// committed it, whatever ended afterwards.
+func outcome(err error, handed bool) error {
+	if err == nil || errors.Is(err, errEnded) && !handed {
 		return err
 	}
 	return &interlock.UnknownOutcome{Err: err}

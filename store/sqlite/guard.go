@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -15,11 +16,13 @@ import (
 // registered, and the driver itself. database/sql would keep its locks, and SQLite
 // its statement, for ever. So a panic becomes an error here, and the connection is
 // spoilt: database/sql asks IsValid before it is given to anybody again.
-
 //
 // What fails may also have ended the transaction: SQLite rolls back all of it where
 // a write is interrupted, where a trigger says so, where the disk is full. Whatever
 // came after that would be committed statement by statement, so it is refused.
+
+// errEnded: what is written from then on would be committed statement by statement.
+var errEnded = errors.New("the transaction has ended before its commit, or it can't be told whether it has: what came after that wasn't written")
 
 // guard makes an error of a panic, and sees what an error has left.
 func (c *connection) guard(err *error) {
@@ -30,9 +33,20 @@ func (c *connection) guard(err *error) {
 	if *err == nil || errors.Is(*err, io.EOF) || !c.open || c.lost || c.spoilt {
 		return
 	}
-	if _, within := c.driverConn.ExecContext(context.Background(), "BEGIN", nil); within == nil {
-		c.lost = true // this one is rolled back in its place
-	}
+	c.lost = !c.within()
+}
+
+// within tells whether it is certain that the transaction goes on: only in one is a
+// BEGIN refused so. That it fails proves nothing: where a statement was interrupted
+// while another one is read, all fail so, whatever has become of the transaction. One
+// that begins is rolled back in the place of the lost one.
+func (c *connection) within() bool {
+	err := calmly(func() error {
+		_, err := c.driverConn.ExecContext(context.Background(), "BEGIN", nil)
+		return err
+	})
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR && strings.Contains(e.Error(), "within a transaction")
 }
 
 // goesOn refuses what comes after the end.

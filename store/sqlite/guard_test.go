@@ -129,6 +129,40 @@ func TestAnEndedTransactionCommitsNothing(t *testing.T) {
 	w.moved(map[string]bool{"a": true})
 }
 
+// Who commits by a statement what was applied, and passes over one that fails after it,
+// has committed it: nobody is told that it certainly wasn't written.
+func TestACommitBehindOurBack(t *testing.T) {
+	for name, after := range map[string]func(*world, interlock.Tx) error{
+		"nothing":      func(*world, interlock.Tx) error { return nil },
+		"another step": func(w *world, tx interlock.Tx) error { return tx.Apply(w.Context(), stepOf(w.epoch, "a", 3)) },
+		"a read": func(w *world, tx interlock.Tx) error {
+			_, err := tx.Load(w.Context(), interlock.DefaultTenant, interlock.Ref{Machine: "loan", ID: "a"}, nil)
+			return err
+		},
+		"an answer": func(w *world, tx interlock.Tx) error {
+			return tx.Answer(w.Context(), interlock.Idempotency{Tenant: interlock.DefaultTenant, Actor: "a", Key: "k", Token: "t"}, []byte("x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "a")
+			err := w.Within(t.Context(), func(tx interlock.Tx) error {
+				require.NoError(t, tx.Apply(t.Context(), w.step("a")))
+				app := tx.Handle().(*sql.Tx)
+				_, err := app.Exec("COMMIT")
+				require.NoError(t, err)
+				_, err = app.Exec("nonsense")
+				require.Error(t, err)
+				return after(w, tx)
+			})
+			var unknown *interlock.UnknownOutcome
+			require.ErrorAs(t, err, &unknown)
+			require.ErrorIs(t, err, errEnded)
+			w.moved(map[string]bool{"a": true})
+			require.NoError(t, w.Commit(t.Context(), stepOf(w.epoch, "a", 3)))
+		})
+	}
+}
+
 // panicking is a connection on which something panics.
 type panicking struct {
 	driverConn

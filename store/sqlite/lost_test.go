@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -36,24 +37,35 @@ func init() {
 // application passes over its error, and nothing that it writes afterwards is
 // committed, as the step before isn't.
 func TestNothingFollowsALostTransaction(t *testing.T) {
-	ended := func(app *sql.Tx, query string) error { // in the midst of it
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		end := (func())(cancel)
-		itRuns.Store(&end)
-		defer itRuns.Store(nil)
-		_, err := app.ExecContext(ctx, query)
-		return err
+	execs := func(query string) func(*sql.Tx) error {
+		return func(app *sql.Tx) error { _, err := app.Exec(query); return err }
 	}
+	const trigger, twice = "INSERT INTO app VALUES (0)", "INSERT OR ROLLBACK INTO once VALUES (1)"
 	for name, fails := range map[string]func(*sql.Tx) error{
-		"a trigger":      func(app *sql.Tx) error { _, err := app.Exec("INSERT INTO app VALUES (0)"); return err },
+		"a trigger":      execs(trigger),
 		"a context":      func(app *sql.Tx) error { return ended(app, "INSERT INTO app "+forever) },
-		"or rollback":    func(app *sql.Tx) error { _, err := app.Exec("INSERT OR ROLLBACK INTO once VALUES (1)"); return err },
+		"or rollback":    execs(twice),
+		"no room":        execs(noRoom),
 		"a prepared one": func(app *sql.Tx) error { return preparedly(app, "INSERT OR ROLLBACK INTO once VALUES (1)") },
 		"while it is read": func(app *sql.Tx) error {
 			return reading(app, "INSERT INTO app SELECT 5 UNION ALL SELECT 0 RETURNING a")
 		},
-		"a query's context": func(app *sql.Tx) error { return ended(app, "INSERT INTO app SELECT 1 WHERE EXISTS ("+forever+")") },
+		"a query's context":                func(app *sql.Tx) error { return ended(app, "INSERT INTO app SELECT 1 WHERE EXISTS ("+forever+")") },
+		"a trigger, while rows are open":   whileRowsAreOpen(execs(trigger)),
+		"a context, while rows are open":   whileRowsAreOpen(func(app *sql.Tx) error { return ended(app, "INSERT INTO app "+forever) }),
+		"or rollback, while rows are open": whileRowsAreOpen(execs(twice)),
+		"no room, while rows are open":     whileRowsAreOpen(execs(noRoom)),
+		"a context, while rows stay open": func(app *sql.Tx) error {
+			rows, err := app.Query("SELECT 1 UNION ALL SELECT 2")
+			require.NoError(t, err)
+			t.Cleanup(func() {
+				assert.ErrorIs(t, errors.Join(rows.Close(), rows.Err()), context.Canceled, "they end with the transaction")
+			})
+			require.True(t, rows.Next())
+			return ended(app, "INSERT INTO app "+forever)
+		},
+		// That one may go on, which nothing tells: everything else fails as it does.
+		"a read's context, while rows are open": whileRowsAreOpen(func(app *sql.Tx) error { return ended(app, forever) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Open(filepath.Join(t.TempDir(), "w.db"))
@@ -61,7 +73,7 @@ func TestNothingFollowsALostTransaction(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, s.Close()) })
 			w := fill(t, s, "a")
 			require.NoError(t, s.Write(t.Context(), func(tx *sql.Tx) error {
-				_, err := tx.Exec(`CREATE TABLE app (a); CREATE TABLE once (a UNIQUE); INSERT INTO once VALUES (1);
+				_, err := tx.Exec(`CREATE TABLE app (a); CREATE TABLE plain (a); CREATE TABLE once (a UNIQUE); INSERT INTO once VALUES (1);
 					CREATE TRIGGER no BEFORE INSERT ON app WHEN NEW.a = 0 BEGIN SELECT RAISE(ROLLBACK, 'no'); END`)
 				return err
 			}))
@@ -80,7 +92,8 @@ func TestNothingFollowsALostTransaction(t *testing.T) {
 				})
 				require.ErrorIs(t, err, errEnded)
 				var unknown *interlock.UnknownOutcome
-				require.NotErrorAs(t, err, &unknown, "certainly nothing was written")
+				require.ErrorAs(t, err, &unknown, "who had it may have committed it")
+				require.NoError(t, s.Write(t.Context(), func(tx *sql.Tx) error { _, err := tx.Exec(room); return err }))
 			}
 			var n int
 			require.NoError(t, s.DB().QueryRow("SELECT count(*) FROM app").Scan(&n))
@@ -91,6 +104,65 @@ func TestNothingFollowsALostTransaction(t *testing.T) {
 			require.NoError(t, s.Commit(t.Context(), stepOf(w.epoch, "a", 2)))
 		})
 	}
+}
+
+// noRoom finds no page for its row; room gives them back.
+const (
+	noRoom = "PRAGMA max_page_count = 1; INSERT INTO plain VALUES (zeroblob(1000000))"
+	room   = "PRAGMA max_page_count = 1000000"
+)
+
+// ended runs a query whose context ends in the midst of it.
+func ended(app *sql.Tx, query string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	end := (func())(cancel)
+	itRuns.Store(&end)
+	defer itRuns.Store(nil)
+	_, err := app.ExecContext(ctx, query)
+	return err
+}
+
+// whileRowsAreOpen: what interrupts a statement then interrupts all that follow, until
+// nothing is read any more.
+func whileRowsAreOpen(fails func(*sql.Tx) error) func(*sql.Tx) error {
+	return func(app *sql.Tx) error {
+		rows, err := app.Query("SELECT 1 UNION ALL SELECT 2")
+		if err != nil || !rows.Next() {
+			return nil
+		}
+		defer rows.Close()
+		return errors.Join(fails(app), rows.Err())
+	}
+}
+
+// A transaction that the application hasn't had has certainly left nothing, however it ended.
+func TestALostTransactionOfOursIsCertain(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "w.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("CREATE TABLE once (a UNIQUE); INSERT INTO once VALUES (1)")
+		return err
+	}))
+	lose := func(c sqlstore.Conn) error {
+		_, err := c.Exec(t.Context(), "INSERT OR ROLLBACK INTO once VALUES (1)")
+		require.Error(t, err)
+		_, err = c.Exec(t.Context(), "INSERT INTO once VALUES (2)")
+		require.ErrorIs(t, err, errEnded)
+		return nil
+	}
+	for name, err := range map[string]error{
+		"a transaction": s.database().InTx(t.Context(), func(tx sqlstore.Tx) error { return lose(tx) }),
+		"a group":       s.database().Write(t.Context(), lose),
+	} {
+		require.ErrorIs(t, err, errEnded, name)
+		var unknown *interlock.UnknownOutcome
+		require.NotErrorAs(t, err, &unknown, name)
+	}
+	var n int
+	require.NoError(t, s.DB().QueryRow("SELECT count(*) FROM once").Scan(&n))
+	require.Equal(t, 1, n)
 }
 
 func preparedly(app *sql.Tx, query string) error {

@@ -66,9 +66,9 @@ func (w *writer) transact(fn func(*connection) error) (err error) {
 	return errors.Join(err, closed)
 }
 
-// again tells whether the query was run before: parsing costs as much as running,
-// so what comes again stays prepared. Migrations are run once.
-func (w *writer) again(query string) bool {
+// record notes that the query is run, and tells whether it was before: parsing costs as
+// much as running, so what comes again stays prepared. Migrations are run once.
+func (w *writer) record(query string) bool {
 	if !w.ran[query] && len(w.ran) < mostStatements {
 		w.ran[query] = true
 		return false
@@ -84,6 +84,7 @@ type transaction struct {
 	tx            *sql.Tx
 	writer        *writer
 	handed        bool // to the application
+	applied       bool // something, at least in part
 }
 
 func (t *transaction) Handle() any {
@@ -91,19 +92,25 @@ func (t *transaction) Handle() any {
 	return t.tx
 }
 
-// errEnded: what is written from then on would be committed statement by statement.
-var errEnded = errors.New("a statement of the application's has ended the transaction: nothing of it was written")
-
-// goesOn tells whether it is a transaction still. A statement that fails may roll
-// back all of it, and the application may pass over that.
-func (t *transaction) goesOn() error {
+// stillOpen refuses to go on where it isn't certain that it is a transaction still: the
+// application may have ended it, in so many words or by a statement that failed.
+func (t *transaction) stillOpen() error {
 	if !t.handed {
 		return nil
 	}
-	if _, err := t.tx.ExecContext(context.Background(), "BEGIN"); err == nil {
-		return errEnded // this one is rolled back with what the caller does now
+	return t.straight(context.Background(), func(c *connection) error {
+		c.lost = c.lost || !c.within()
+		return c.goesOn()
+	})
+}
+
+// behind is the error of a statement of ours. Where the transaction ended before that,
+// in the application's hands, what was applied in it may have been committed.
+func (t *transaction) behind(err error) error {
+	if t.applied && errors.Is(err, errEnded) {
+		return outcome(err, t.handed)
 	}
-	return nil
+	return err
 }
 
 // end rolls back what was not committed, and gives the connection back.
@@ -133,19 +140,21 @@ func (t *transaction) straight(ctx context.Context, fn func(*connection) error) 
 }
 
 func (t *transaction) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
-	if !t.writer.again(query) {
-		return t.Conn.Exec(ctx, query, args...)
+	if !t.writer.record(query) {
+		n, err = t.Conn.Exec(ctx, query, args...)
+		return n, t.behind(err)
 	}
 	err = t.straight(ctx, func(c *connection) error {
 		n, err = c.exec(ctx, query, args)
 		return err
 	})
-	return n, err
+	return n, t.behind(err)
 }
 
 func (t *transaction) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
-	if !t.writer.again(query) {
-		return t.Conn.Query(ctx, query, args...)
+	if !t.writer.record(query) {
+		rows, err := t.Conn.Query(ctx, query, args...)
+		return rows, t.behind(err)
 	}
 	var all *read
 	err := t.straight(ctx, func(c *connection) (err error) {
@@ -153,7 +162,7 @@ func (t *transaction) Query(ctx context.Context, query string, args ...any) (sql
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, t.behind(err)
 	}
 	return all, nil
 }
