@@ -47,6 +47,10 @@ const (
 	// to read meanwhile reads the file; those of the log must only end.
 	restartLimit = 100 * time.Millisecond
 
+	// heldLimit is how long the writer is held up by that at most, with the copying before
+	// it: checkpointAfter pages take some 0.2 s, and what is left are no more.
+	heldLimit = time.Second
+
 	// restartRarely bounds how many times rarer than checkpointAfter it waits, where
 	// that was in vain.
 	restartRarely = 16
@@ -69,9 +73,9 @@ type checkpoints struct {
 	run     func() // beside; tests run it when they like
 
 	// Of the run:
-	told  int64 // how long the log was without what was written: negative when it began anew
-	tried int64 // at how many written the writer waited for readers,
-	rest  int64 // and how many more there must be until it does again
+	offset int64 // of the log's length from what was written: negative when it began anew
+	tried  int64 // at how many written the writer waited for readers,
+	rest   int64 // and how many more there must be until it does again
 
 	ctx   context.Context // ended by close
 	stop  context.CancelFunc
@@ -126,8 +130,13 @@ func (c *checkpoints) checkpoint() {
 	defer c.busy.Store(false)
 	p, err := c.copy()
 	anew := false
-	if err == nil && !p.locked && c.restartable(p) {
-		p, anew, err = c.restart(p)
+	if err == nil && !p.locked {
+		if p.left() <= c.little() { // no old state is read
+			c.rest = c.after
+		}
+		if c.restartable(p) {
+			p, anew, err = c.restart(p)
+		}
 	}
 	next := c.after / 8 // look sooner whether it has begun anew, or can be copied
 	switch {
@@ -137,7 +146,7 @@ func (c *checkpoints) checkpoint() {
 		err = fmt.Errorf("the log beside the file can't be put into it, and grows: %w", err)
 		next = c.after
 	case p.locked:
-		if c.told+c.written.Load() >= 8*c.after {
+		if c.offset+c.written.Load() >= 8*c.after {
 			err = errHeld
 		}
 	case anew:
@@ -198,17 +207,15 @@ func (c *checkpoints) inTurn(limit time.Duration) (p passed, alone bool, err err
 // restartable tells whether the log should have begun anew, and may if the writer waits:
 // not for who reads a state of long ago, behind whom there is also much to copy.
 func (c *checkpoints) restartable(p passed) bool {
-	little := p.left() <= c.little()
-	if little {
-		c.rest = c.after
-	}
-	long := p.log >= 2*c.after && little || p.log >= 8*c.after && p.left() <= c.after
+	long := p.log >= 2*c.after && p.left() <= c.little() || p.log >= 8*c.after && p.left() <= c.after
 	return long && c.written.Load()-c.tried >= c.rest
 }
 
 // restart has the writer's turn until nobody reads the log any more, for restartLimit at
 // most; the next commit begins it anew then. It asks again and again rather than let
-// SQLite wait, which nothing would interrupt.
+// SQLite wait, which nothing would interrupt. Each time SQLite first copies what is left:
+// heldLimit ends that between two pages, which leaves the log as it was; nothing ends a
+// sync of the disk's.
 func (c *checkpoints) restart(was passed) (p passed, anew bool, err error) {
 	if err := c.writer.wait(c.ctx); err != nil {
 		return was, false, err
@@ -217,20 +224,22 @@ func (c *checkpoints) restart(was passed) (p passed, anew bool, err error) {
 	c.tried = c.written.Load()
 	limit, cancel := context.WithTimeout(c.ctx, restartLimit)
 	defer cancel()
+	held, let := context.WithTimeout(c.ctx, heldLimit)
+	defer let()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for {
-		p, err = c.ask("PRAGMA wal_checkpoint(RESTART)")
-		if err != nil {
-			return was, false, err
-		}
-		if !p.locked {
-			c.rest, c.told = c.after, -c.written.Load()
+		p, err = c.ask(held, "PRAGMA wal_checkpoint(RESTART)")
+		switch {
+		case err == nil && !p.locked:
+			c.rest, c.offset = c.after, -c.written.Load()
 			return p, true, nil
+		case err != nil && held.Err() == nil:
+			return was, false, err
 		}
 		select {
 		case <-again.C:
-		case <-limit.Done():
+		case <-limit.Done(): // before held
 			c.rest = min(2*c.rest, restartRarely*c.after)
 			return was, false, nil
 		}
@@ -238,16 +247,16 @@ func (c *checkpoints) restart(was passed) (p passed, anew bool, err error) {
 }
 
 // pass copies what nobody reads in an older state, and waits for nobody.
-func (c *checkpoints) pass() (passed, error) { return c.ask("PRAGMA wal_checkpoint(PASSIVE)") }
+func (c *checkpoints) pass() (passed, error) { return c.ask(c.ctx, "PRAGMA wal_checkpoint(PASSIVE)") }
 
-func (c *checkpoints) ask(checkpoint string) (p passed, err error) {
+func (c *checkpoints) ask(ctx context.Context, checkpoint string) (p passed, err error) {
 	defer caught(&err)
-	err = c.db.QueryRowContext(c.ctx, checkpoint).Scan(&p.locked, &p.log, &p.copied)
+	err = c.db.QueryRowContext(ctx, checkpoint).Scan(&p.locked, &p.log, &p.copied)
 	if locked(err) {
 		return passed{locked: true}, nil
 	}
 	if err == nil && !p.locked {
-		c.told = p.log - c.written.Load()
+		c.offset = p.log - c.written.Load()
 	}
 	return p, err
 }

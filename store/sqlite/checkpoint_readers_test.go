@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -150,6 +151,44 @@ func TestCloseEndsAWaitForReaders(t *testing.T) {
 	}
 	require.Equal(t, 1, *restarts)
 	require.Empty(t, w.writer.turn)
+	require.NoError(t, w.Checkpointed())
+	w.moved2()
+}
+
+// What is copied before readers are waited for may take long: that is ended, too, and
+// the writer writes on.
+func TestCopyingEndsInTheWritersTurn(t *testing.T) { synctest.Test(t, testCopyingEnds) }
+
+func testCopyingEnds(t *testing.T) {
+	w := newLogWorld(t)
+	began, ran := time.Now(), 0
+	late := func() {
+		if ran++; ran == 1 {
+			time.Sleep(heldLimit + time.Millisecond)
+		}
+	}
+	itRuns.Store(&late)
+	defer itRuns.Store(nil)
+	w.on(func(c driverConn) driverConn {
+		return asked{c, func(query string) string {
+			if query != restart {
+				return query
+			}
+			return "WITH RECURSIVE c(x) AS (SELECT it_runs() UNION ALL SELECT x + 1 FROM c WHERE x < 1000000) SELECT 0, max(x), max(x) FROM c"
+		}}
+	})
+	rest := w.checkpoints.rest
+	p, anew, err := w.checkpoints.restart(passed{log: 3, copied: 2})
+	require.NoError(t, err)
+	require.False(t, anew)
+	require.Equal(t, passed{log: 3, copied: 2}, p)
+	require.Equal(t, 2*rest, w.checkpoints.rest, "the next time is later")
+	require.Less(t, time.Since(began), 2*heldLimit)
+	require.Empty(t, w.writer.turn)
+	_, anew, err = w.checkpoints.restart(p)
+	require.NoError(t, err)
+	require.True(t, anew, "on another connection")
+	w.steps(4 * short)
 	require.NoError(t, w.Checkpointed())
 	w.moved2()
 }

@@ -21,8 +21,9 @@ func checkpoints() []mutant {
 `, `	_ = err
 `, "TestACheckpointThatFails"),
 		log("long readers are told", "a log that somebody holds up is told of", `case p.log >= 8*c.after:`, `case false:`, "TestAReaderHoldsTheLogUp"),
-		log("readers that overlap", "a log that readers overlap on begins anew", `&& c.restartable(p) {`, `&& c.restartable(p) && false {`, "TestReadersThatOverlap"),
+		log("readers that overlap", "a log that readers overlap on begins anew", `if c.restartable(p) {`, `if c.restartable(p) && false {`, "TestReadersThatOverlap"),
 		log("the writer waits rarely", "readers who take long hold up few commits", `c.written.Load()-c.tried >= c.rest`, `c.rest > 0`, "TestReadersWhoOverlapForLong"),
+		log("the writer is held up for a while", "copying before readers are waited for holds up commits no longer than it may", `c.ask(held, `, `c.ask(c.ctx, `, "TestCopyingEnds"),
 		log("the writer waits for no old state", "a backup holds up no commit", `p.left() <= c.after
 `, `p.left() <= 1<<40
 `, "TestAReaderHoldsTheLogUp"),
