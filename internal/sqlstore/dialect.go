@@ -43,7 +43,9 @@ type Dialect struct {
 	Server func(ctx context.Context, c Conn) (string, error)
 	// AtOnce checks all predicates of a commit but those of the application's row,
 	// and writes all but that row, by one statement. It is done or not: what it
-	// can't say so it leaves alone. nil: nothing can be.
+	// can't say so it leaves alone: a commit with any field that it doesn't know,
+	// too. It is asked before Watcher and Held are, which never hear of what it did:
+	// no Conn of such a database may be a Watcher or Sharing. nil: nothing can be.
 	AtOnce func(ctx context.Context, tx Conn, c *interlock.Commit) (done bool, err error)
 	// Retry tells of errors after which the same transaction may succeed.
 	Retry func(error) bool

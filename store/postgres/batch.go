@@ -33,7 +33,7 @@ import (
 // ids: the order of every commit. LATERAL makes the planner look for rows that
 // are locked by their primary keys, NOT IN makes it compare by hashing, and from p
 // on a row carries everything, so that nothing is joined by a loop in a loop.
-const batchSQL = `WITH g AS MATERIALIZED (SELECT set_config('lock_timeout', '50ms', true) AS v),
+const batchSQL = `WITH g AS MATERIALIZED (SELECT set_config('lock_timeout', '` + hastyWait + `', true) AS v),
 w AS (SELECT * FROM unnest(COMMITS) WITH ORDINALITY AS w (COMMIT_NAMES, n)),
 a AS MATERIALIZED (
 	SELECT c.n, held.yes FROM unnest(CHECKS) AS c (CHECK_NAMES) LEFT JOIN LATERAL (

@@ -11,12 +11,21 @@ import (
 	"github.com/interlock-go/interlock/internal/sqlstore"
 )
 
-// The parts of the single statement. Its conditions on actors, revision and
-// epoch don't touch the instance, so they are asked, and their rows locked,
-// before it: the order of locks of every commit. set_config bounds the waiting
-// for this statement's transaction alone.
+// How long a commit waits for a lock: patiently, or hastily where others would wait
+// behind it.
 const (
-	beginSingle = `WITH g AS MATERIALIZED (SELECT set_config('lock_timeout', '2s', true) AS v),
+	patientWait = "2s"
+	hastyWait   = "50ms"
+)
+
+// waiting bounds it for the transaction, a statement's own or that which it is in.
+func waiting(limit string) string { return "set_config('lock_timeout', '" + limit + "', true)" }
+
+// The parts of the single statement, which begins with g, its bound of waiting. Its
+// conditions on actors, revision and epoch don't touch the instance, so they are
+// asked, and their rows locked, before it: the order of locks of every commit.
+const (
+	beginSingle = `
 a AS MATERIALIZED (
 	SELECT a.id FROM il.actor a
 	JOIN unnest(CAST($19 AS text[]), CAST($20 AS bigint[]), CAST($21 AS bytea[])) AS w (id, version, digest)
@@ -69,16 +78,18 @@ type single struct {
 
 func newSingle(schema string, bindings []interlock.Binding) *single {
 	s := &single{schema: schema, bound: map[string]bool{}}
-	expand := func(query string) string {
-		return strings.ReplaceAll(query, "il.", sqlstore.Quote(schema)+".")
-	}
-	s.update = expand(beginSingle + singleUpdate + endSingle)
-	s.insert = expand(beginSingle + singleInsert + endSingle)
-	s.quick = strings.Replace(s.update, "'2s'", "'50ms'", 1)
+	s.update = singleStatement(schema, patientWait, singleUpdate)
+	s.insert = singleStatement(schema, patientWait, singleInsert)
+	s.quick = singleStatement(schema, hastyWait, singleUpdate)
 	for _, b := range bindings {
 		s.bound[b.Machine] = true
 	}
 	return s
+}
+
+func singleStatement(schema, limit, change string) string {
+	query := "WITH g AS MATERIALIZED (SELECT " + waiting(limit) + " AS v)," + beginSingle + change + endSingle
+	return strings.ReplaceAll(query, "il.", sqlstore.Quote(schema)+".")
 }
 
 // whole: there is no row of the application's beside what the statement says.
@@ -87,9 +98,11 @@ func (s *single) whole(c *interlock.Commit) bool {
 }
 
 // fits: only an instance changes, under actors that exist. An absent actor has
-// no row to lock, texts are erased row by row, rows leave after their $archive has come, and the last administrator is counted after the change.
+// no row to lock, texts are erased row by row, rows leave after their $archive has
+// come, and the last administrator is counted after the change. What a commit may
+// hold is either refused here or sent by singleArgs and batchArgs.
 func (s *single) fits(c *interlock.Commit) bool {
-	if c.Instance == nil || c.KeepAdmin || c.Erase != nil || c.Archive != nil {
+	if c.Instance == nil || c.Actor != nil || c.APIKey != nil || c.KeepAdmin || c.Erase != nil || c.Archive != nil {
 		return false
 	}
 	for _, a := range c.Actors {

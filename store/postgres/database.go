@@ -22,7 +22,7 @@ const endTimeout = 5 * time.Second
 
 const (
 	readCommitted = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-	lockTimeout   = "SET LOCAL lock_timeout = '2s'"
+	lockTimeout   = "SET LOCAL lock_timeout = '" + patientWait + "'"
 )
 
 // errSimple: the simple protocol puts parameters into the text of the statement

@@ -25,7 +25,7 @@ func dialect(schema string) *sqlstore.Dialect {
 		Skip:         "FOR UPDATE SKIP LOCKED",
 		LockTx:       "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
 		LockTxShared: "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
-		LockSchema:   "SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('lock_timeout', '2s', true)",
+		LockSchema:   "SELECT " + waiting("0") + ", pg_advisory_xact_lock(hashtextextended($1, 0)), " + waiting(patientWait),
 		Notify:       "SELECT pg_notify('" + channel + "', '" + schema + " ' || CAST($1 AS text))",
 		Server:       server,
 		Bytes:        `"C"`,

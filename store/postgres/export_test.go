@@ -69,11 +69,11 @@ func (s *Store) CommitSingle(ctx context.Context, c *interlock.Commit) error {
 }
 
 // WaitLong lets who waits for a row, aside of the others, wait as long as a test may take.
-func (s *Store) WaitLong() { s.single.update = strings.Replace(s.single.update, "'2s'", "'60s'", 1) }
+func (s *Store) WaitLong() { s.single.update = singleStatement(s.schema, "60s", singleUpdate) }
 
 // StopBatches makes each batch wait for an advisory lock, after its snapshot and
 // before everything else.
 func (s *Store) StopBatches(lock int) {
-	s.group.batch = strings.Replace(s.group.batch, "'50ms', true)",
-		fmt.Sprintf("CASE WHEN pg_advisory_xact_lock_shared(%d) IS NULL THEN '50ms' ELSE '50ms' END, true)", lock), 1)
+	s.group.batch = strings.Replace(s.group.batch, "'"+hastyWait+"', true)",
+		fmt.Sprintf("CASE WHEN pg_advisory_xact_lock_shared(%[1]d) IS NULL THEN '%[2]s' ELSE '%[2]s' END, true)", lock, hastyWait), 1)
 }
