@@ -86,13 +86,21 @@ func bumpEpoch(f *fixture) {
 }
 
 func bumpWaits(f *fixture) {
-	i := f.have(tenant, "doc", "d")
-	release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, f.step(i, "open")) })
-	bumped := f.blocked(func() error { _, err := f.epochs().BumpEpoch(f.ctx, "test"); return err })
-	require.NoError(f, release())
-	require.NoError(f, <-bumped)
-	assert.Equal(f, "open", f.get(tenant, "doc", "d").State)
-	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale)
+	f.have(tenant, "doc", "d")
+	for _, p := range paths {
+		f.Log(p.how)
+		c := f.step(f.get(tenant, "doc", "d"), "open")
+		c.Actors = p.on
+		release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) })
+		bumped := f.blocked(func() error { _, err := f.epochs().BumpEpoch(f.ctx, "test"); return err })
+		require.NoError(f, release(), p.how)
+		require.NoError(f, <-bumped, p.how)
+		assert.Equal(f, "open", f.get(tenant, "doc", "d").State)
+		require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale, p.how)
+		var err error
+		f.epoch, err = f.store.Epoch(f.ctx)
+		require.NoError(f, err)
+	}
 }
 
 func bumpWithoutReason(f *fixture) {

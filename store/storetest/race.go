@@ -189,21 +189,26 @@ func (f *fixture) blocked(do func() error) (result chan error) {
 	return result
 }
 
+// paths are what a step may rest on beside the rest: PostgreSQL writes it by one
+// statement, or, with one who isn't there, by a statement for each row. Each path
+// has locks of its own.
+var paths = []struct {
+	how string
+	on  []interlock.ActorCheck // the last by id
+}{
+	{"apply", nil},
+	{"apply, with one who isn't there", []interlock.ActorCheck{{ID: "zzz"}}},
+}
+
 func revokeWaits(f *fixture) {
-	a := f.haveActor(f.actor(tenant, "ann", "manager"))
-	c := f.step(f.have(tenant, "doc", "d"), "open")
-	c.Actors = []interlock.ActorCheck{check(a)}
-	for how, inside := range map[string]func(interlock.Tx) error{
-		"apply": func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) },
-		"load": func(tx interlock.Tx) error {
-			_, err := tx.Load(f.ctx, tenant, interlock.Ref{Machine: "doc", ID: "d"}, []string{"ann"})
-			return err
-		},
-	} {
-		a = f.getActor(tenant, "ann")
-		c = f.step(f.get(tenant, "doc", "d"), "open")
-		c.Actors = []interlock.ActorCheck{check(a)}
-		release := f.hold(inside)
+	f.haveActor(f.actor(tenant, "ann", "manager"))
+	f.have(tenant, "doc", "d")
+	waits := func(how string, inside func(interlock.Tx, *interlock.Commit) error, on ...interlock.ActorCheck) {
+		a := f.getActor(tenant, "ann")
+		c := f.step(f.get(tenant, "doc", "d"), "open")
+		c.Actors = append([]interlock.ActorCheck{check(a)}, on...)
+		f.Log(how)
+		release := f.hold(func(tx interlock.Tx) error { return inside(tx, c) })
 		revoked := f.blocked(func() error { return f.store.Commit(f.ctx, f.revoke(a)) })
 		require.NoError(f, release(), how)
 		require.NoError(f, <-revoked, how)
@@ -211,6 +216,13 @@ func revokeWaits(f *fixture) {
 		late.Actors = []interlock.ActorCheck{check(a)}
 		require.ErrorIs(f, f.store.Commit(f.ctx, late), interlock.ErrStale, how)
 	}
+	for _, p := range paths {
+		waits(p.how, func(tx interlock.Tx, c *interlock.Commit) error { return tx.Apply(f.ctx, c) }, p.on...)
+	}
+	waits("load", func(tx interlock.Tx, _ *interlock.Commit) error {
+		_, err := tx.Load(f.ctx, tenant, interlock.Ref{Machine: "doc", ID: "d"}, []string{"ann"})
+		return err
+	})
 }
 
 func commitWaits(f *fixture) {
@@ -289,12 +301,20 @@ func absentActor(f *fixture) {
 }
 
 func retireWaits(f *fixture) {
-	i := f.have(tenant, "doc", "d")
-	release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, f.step(i, "open")) })
-	retired := f.blocked(func() error { return f.store.Activate(f.ctx, f.revision("doc", "r2"), 0) })
-	require.NoError(f, release())
-	require.NoError(f, <-retired)
-	require.ErrorIs(f, f.store.Commit(f.ctx, f.step(f.get(tenant, "doc", "d"), "done")), interlock.ErrStale)
+	f.have(tenant, "doc", "d")
+	for n, p := range paths {
+		f.Log(p.how)
+		now, next := f.revision("doc", fmt.Sprint("r", n+1)), f.revision("doc", fmt.Sprint("r", n+2))
+		c := f.step(f.get(tenant, "doc", "d"), "open")
+		c.Revision, c.Actors = now, p.on
+		release := f.hold(func(tx interlock.Tx) error { return tx.Apply(f.ctx, c) })
+		retired := f.blocked(func() error { return f.store.Activate(f.ctx, next, 0) })
+		require.NoError(f, release(), p.how)
+		require.NoError(f, <-retired, p.how)
+		late := f.step(f.get(tenant, "doc", "d"), "done")
+		late.Revision = now
+		require.ErrorIs(f, f.store.Commit(f.ctx, late), interlock.ErrStale, p.how)
+	}
 }
 
 // holdInstance is somebody who changes the instance's row and takes his time.
@@ -308,31 +328,38 @@ func (f *fixture) holdInstance(id string) (release func() error) {
 // waitingHoldsActor: what a commit rests on can't change while it waits, whatever
 // it waits for and in whichever form the store writes it.
 func waitingHoldsActor(f *fixture) {
-	a, i := f.haveActor(f.actor(tenant, "ann", "manager")), f.have(tenant, "doc", "d")
-	release := f.holdInstance("d")
-	c := f.step(i, "open")
-	c.Actors = []interlock.ActorCheck{check(a)}
-	committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
-	revoked := f.blocked(func() error { return f.store.Commit(f.ctx, f.revoke(a)) })
-	require.NoError(f, release())
-	require.NoError(f, <-committed)
-	require.NoError(f, <-revoked)
+	f.haveActor(f.actor(tenant, "ann", "manager"))
+	f.have(tenant, "doc", "d")
+	for _, p := range paths {
+		a := f.getActor(tenant, "ann")
+		c := f.step(f.get(tenant, "doc", "d"), "open")
+		c.Actors = append([]interlock.ActorCheck{check(a)}, p.on...)
+		release := f.holdInstance("d")
+		committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
+		revoked := f.blocked(func() error { return f.store.Commit(f.ctx, f.revoke(a)) })
+		require.NoError(f, release(), p.how)
+		require.NoError(f, <-committed, p.how)
+		require.NoError(f, <-revoked, p.how)
+	}
 }
 
 func waitingHoldsRules(f *fixture) {
-	a, i := f.haveActor(f.actor(tenant, "ann")), f.have(tenant, "doc", "d")
-	release := f.holdInstance("d")
-	c := f.step(i, "open")
-	c.Actors = []interlock.ActorCheck{check(a)}
-	committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
-	retired := f.blocked(func() error { return f.store.Activate(f.ctx, f.revision("doc", "r2"), 0) })
-	require.NoError(f, release())
-	if err := <-committed; f.postgres || err == nil {
-		require.NoError(f, err)
-	} else {
-		require.ErrorIs(f, err, interlock.ErrStale) // a single writer has no order of those who wait
+	a := f.haveActor(f.actor(tenant, "ann"))
+	f.have(tenant, "doc", "d")
+	for n, p := range paths {
+		c := f.step(f.get(tenant, "doc", "d"), "open")
+		c.Revision, c.Actors = f.revision("doc", fmt.Sprint("r", n+1)), append([]interlock.ActorCheck{check(a)}, p.on...)
+		release := f.holdInstance("d")
+		committed := f.blocked(func() error { return f.store.Commit(f.ctx, c) })
+		retired := f.blocked(func() error { return f.store.Activate(f.ctx, f.revision("doc", fmt.Sprint("r", n+2)), 0) })
+		require.NoError(f, release(), p.how)
+		if err := <-committed; f.postgres || err == nil {
+			require.NoError(f, err, p.how)
+		} else {
+			require.ErrorIs(f, err, interlock.ErrStale, p.how) // a single writer has no order of those who wait
+		}
+		require.NoError(f, <-retired, p.how)
 	}
-	require.NoError(f, <-retired)
 }
 
 // manyAtOnce: commits that share a moment, some of them in conflict, are each

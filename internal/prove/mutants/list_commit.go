@@ -66,6 +66,8 @@ func predicates() []mutant {
 		single("instance's head", "as shared", `AND head = $54
 `, `AND length(CAST($54 AS bytea)) > 0
 `),
+		single("what it can't say", "what the single statement doesn't write goes by the shared ones", `|| c.Erase != nil || c.Archive != nil {`, `{`).by("TestEveryFieldOfACommit"),
+		single("what it isn't sent", "all that a commit holds is sent", `if c.ByKey != "" {`, `if c.ByKey == "" && false {`).by("TestEveryFieldOfACommit"),
 	}
 }
 
@@ -75,6 +77,7 @@ func (m mutant) by(run string) mutant {
 }
 
 func locks() []mutant {
+	const epochWaits = "TestConformance/pgx/epoch/a_new_one_waits"
 	lock := func(name, takes, file, old, changed string) mutant {
 		return onPostgres(mutant{name: "lock: " + name, takes: takes, edits: one(file, old, changed)},
 			"TestConformance/pgx/race/(revocation_waits|a_commit|an_absent|a_retired|two_admin)")
@@ -86,6 +89,11 @@ func locks() []mutant {
 		lock("revision, shared", "retiring rules waits for the commits in flight under them", sharedCommit,
 			`until_us > NOW_US) FOR_SHARE`, `until_us > NOW_US)`),
 		lock("revision, single", "as shared", singleStatement, `* 1000000)::bigint) FOR SHARE)`, `* 1000000)::bigint))`),
+		lock("store, shared", "a new epoch waits for the commits in flight that were decided before it", sharedCommit,
+			`WHERE epoch = $1 FOR_SHARE`, `WHERE epoch = $1`).by(epochWaits),
+		lock("store, single", "as shared", singleStatement, `AND (SELECT v FROM g) IS NOT NULL FOR SHARE),
+i AS`, `AND (SELECT v FROM g) IS NOT NULL),
+i AS`).by(epochWaits),
 		lock("absent actor", "an actor's row doesn't appear under a commit that rests on its absence", sharedActors,
 			`if err := s.lockText(ctx, tx, s.d.LockTxShared, "actor "+tenant+" "+k.ID); err != nil {`, `if err := ctx.Err(); err != nil {`),
 		lock("administrators", "two administrators can't remove each other", sharedActors,
