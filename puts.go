@@ -69,6 +69,9 @@ func (p *puts) gather(w *put) (next put, another bool) {
 	return put{}, false
 }
 
+// newest keeps the highest version of each key, and of one version what was read
+// last. arrived rests on it: a version that nothing of its key reaches would stay on
+// its way, and the key a miss.
 func newest(entries, more []CacheEntry) []CacheEntry {
 	for _, e := range more {
 		i := 0

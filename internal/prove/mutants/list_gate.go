@@ -143,6 +143,10 @@ func caching() []mutant {
 		g.withdraw(t)
 		return nil, ctx.Err()
 `, ``, "TestWhoLeaves"),
+		onGate(mutant{name: "older in the queue", takes: "what waits to be put isn't replaced by what is older",
+			edits: one("puts.go", `case entries[i].Version < e.Version || entries[i].Version == e.Version && entries[i].Read.Before(e.Read):`, `default:`)}, "TestNewest"),
+		onGate(mutant{name: "read later in the queue", takes: "of one version in the queue what was read last is put",
+			edits: one("puts.go", `entries[i].Version < e.Version || entries[i].Version == e.Version && entries[i].Read.Before(e.Read):`, `entries[i].Version < e.Version:`)}, "TestNewest"),
 		onGate(mutant{name: "cached instance's key", takes: "a cached instance of another key is a miss",
 			edits: one("facts.go", `				(CacheKey{"instance", ci.Instance.Tenant, ci.Instance.Machine, ci.Instance.ID}) != keys[0] {`, `				false {`)}, "TestSwappedReply|TestPoisonedCache"),
 		onGate(mutant{name: "cached actor's key", takes: "a cached actor of another key is a miss",
