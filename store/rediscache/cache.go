@@ -118,8 +118,11 @@ func New(client redis.UniversalClient, cfg Config) *Cache {
 }
 
 // Close ends what the cache opened itself; the client given to New is the caller's.
-// Who waits for an answer has an error at once. Close waits until the reads that
-// are on their way in a single Redis have returned, at most for Config.Timeout.
+// Who waits until others have asked for him, in a single Redis, has an error at once.
+// Who went there himself ends as he would have, within Config.Timeout, and may still
+// have his answer; so do writes, and what is asked of a Cluster. Close waits until the
+// reads that are on their way in a single Redis have returned, at most for
+// Config.Timeout.
 func (c *Cache) Close() error {
 	c.reads.close(c.cfg.Timeout)
 	c.mu.Lock()

@@ -21,7 +21,7 @@ import (
 type group struct {
 	ask  func(ctx context.Context, names []string) ([]string, error)
 	long time.Duration
-	ctx  context.Context // ends the trips
+	ctx  context.Context // ends the trips that no caller makes himself
 	stop context.CancelFunc
 
 	mu      sync.Mutex
@@ -76,10 +76,10 @@ type trip struct {
 	lost    bool // before its call returned
 	own     bool // its caller's goroutine makes it
 
-	done   chan struct{}
-	values []string
-	err    error
-	told   atomic.Bool // the breaker
+	done    chan struct{}
+	values  []string
+	err     error
+	counted atomic.Bool // whether one of its callers has told the breaker of err
 }
 
 func newTrip() *trip { return &trip{done: make(chan struct{}), err: errNotFinished} }
@@ -106,7 +106,7 @@ func (g *group) get(ctx context.Context, names []string) ([]string, error) {
 		return t.values[at : at+len(names)], nil
 	case g.ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: %w", errClosed, t.err)
-	case t.told.Swap(true) && !timedOut(t.err):
+	case t.counted.Swap(true) && !timedOut(t.err):
 		return nil, fmt.Errorf("%w: %w", errTogether, t.err)
 	}
 	return nil, t.err
@@ -320,8 +320,9 @@ func (g *group) look() {
 	g.watch(left)
 }
 
-// close answers who waits, ends what is on its way, and waits for that, but not
-// longer than limit.
+// close answers who waits in the queue, ends the trips that drain makes, and waits until
+// all calls have returned, but not longer than limit. A caller who makes his trip
+// himself goes by his own context, and may still have its values.
 func (g *group) close(limit time.Duration) {
 	g.mu.Lock()
 	if !g.closed {
