@@ -29,6 +29,7 @@ type driverConn interface {
 	driver.SessionResetter
 	driver.Validator
 	sqlite.DBStatus
+	sqlite.HookRegisterer
 }
 
 // connection is one that writes. To database/sql, and so to the application, it
@@ -41,7 +42,7 @@ type connection struct {
 	values   []driver.NamedValue     // of the statement that runs, used again
 	spoilt   bool                    // it may still be in something: nobody uses it again
 	open     bool                    // in a transaction that nobody has ended yet
-	lost     bool                    // that SQLite has ended by itself
+	lost     bool                    // that has ended nevertheless
 	wrote    func(pages int)         // to the log, by a commit
 }
 
@@ -70,7 +71,9 @@ func (c connector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("a connection of the driver's is a %T", made), made.Close())
 	}
-	return &connection{driverConn: own, prepared: map[string]preparedStmt{}, wrote: c.wrote}, nil
+	watched := &connection{driverConn: own, prepared: map[string]preparedStmt{}, wrote: c.wrote}
+	watched.watch()
+	return watched, nil
 }
 
 // Close ends the statements first, which would keep the file open.
@@ -93,7 +96,7 @@ func (c *connection) transact(fn func() error) error {
 		_ = tx.Rollback() // one that fails spoils the connection
 		return err
 	}
-	return outcome(tx.Commit(), false)
+	return outcome(tx.Commit())
 }
 
 // statement is prepared, if need be; kept tells whether it stays so.

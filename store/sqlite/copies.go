@@ -322,15 +322,6 @@ type watched struct {
 	*changes
 }
 
-// Applies is sqlstore.Watcher's.
-func (w watched) Applies(c *interlock.Commit) error {
-	if err := w.stillOpen(); err != nil {
-		return w.behind(err)
-	}
-	w.applied = true
-	return w.changes.Applies(c)
-}
-
 // changes are those of a transaction. Its copies are nil where none are kept.
 type changes struct {
 	copies    *copies

@@ -52,14 +52,13 @@ func (d database) InTx(ctx context.Context, fn func(sqlstore.Tx) error) error {
 	if err := fn(watched{t, w}); err != nil {
 		return err
 	}
-	return outcome(t.tx.Commit(), t.handed)
+	return outcome(t.tx.Commit())
 }
 
-// outcome is what the error of a commit says. A transaction that ended before it has
-// certainly left nothing, unless it was handed to the application: that may have
-// committed it, whatever ended afterwards.
-func outcome(err error, handed bool) error {
-	if err == nil || errors.Is(err, errEnded) && !handed {
+// outcome is what the error of a commit says. A transaction that had ended before it has
+// certainly left nothing.
+func outcome(err error) error {
+	if err == nil || errors.Is(err, errEnded) {
 		return err
 	}
 	return &interlock.UnknownOutcome{Err: err}

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,41 +15,37 @@ import (
 // its statement, for ever. So a panic becomes an error here, and the connection is
 // spoilt: database/sql asks IsValid before it is given to anybody again.
 //
-// What fails may also have ended the transaction: SQLite rolls back all of it where
-// a write is interrupted, where a trigger says so, where the disk is full. Whatever
-// came after that would be committed statement by statement, so it is refused.
+// A statement may also end the transaction: SQLite rolls back all of it where a write
+// is interrupted, where a trigger says so, where the disk is full; and the application
+// may say ROLLBACK or COMMIT in so many words. Whatever came after that would be
+// committed statement by statement. SQLite's own hooks see each end, and let nothing
+// be committed but by the transaction's Commit.
 
-// errEnded: what is written from then on would be committed statement by statement.
-var errEnded = errors.New("the transaction has ended before its commit, or it can't be told whether it has: what came after that wasn't written")
+// errEnded: nothing that was written in the transaction is there.
+var errEnded = errors.New("the transaction has ended before its commit: nothing of it was written")
 
-// guard makes an error of a panic, and sees what an error has left.
+// watch has SQLite tell how transactions end (sqlite3_commit_hook, sqlite3_rollback_hook).
+func (c *connection) watch() {
+	c.RegisterRollbackHook(func() { c.lost = c.lost || c.open })
+	c.RegisterCommitHook(func() int32 {
+		if c.open { // COMMIT as a statement, or a statement that stands alone since the transaction was lost
+			return 1 // it is rolled back, which the other hook hears, and fails with SQLITE_CONSTRAINT_COMMITHOOK
+		}
+		return 0
+	})
+}
+
+// guard makes an error of a panic.
 func (c *connection) guard(err *error) {
 	if p := recover(); p != nil {
 		c.spoilt = true
 		*err = fmt.Errorf("the database's driver panicked: %v", p)
 	}
-	if *err == nil || errors.Is(*err, io.EOF) || !c.open || c.lost || c.spoilt {
-		return
-	}
-	c.lost = !c.within()
 }
 
-// within tells whether it is certain that the transaction goes on: only in one is a
-// BEGIN refused so. That it fails proves nothing: where a statement was interrupted
-// while another one is read, all fail so, whatever has become of the transaction. One
-// that begins is rolled back in the place of the lost one.
-func (c *connection) within() bool {
-	err := calmly(func() error {
-		_, err := c.driverConn.ExecContext(context.Background(), "BEGIN", nil)
-		return err
-	})
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR && strings.Contains(e.Error(), "within a transaction")
-}
-
-// goesOn refuses what comes after the end.
+// goesOn refuses what comes after the end, and after a panic in the midst of something.
 func (c *connection) goesOn() error {
-	if c.lost {
+	if c.lost || c.open && c.spoilt {
 		return errEnded
 	}
 	return nil
@@ -110,7 +104,9 @@ func (t *guardedTx) Commit() error {
 
 func (t *guardedTx) Rollback() error { return t.end(t.Tx.Rollback) }
 
+// end is the one way out: from here on, the hooks let it happen.
 func (t *guardedTx) end(how func() error) (err error) {
+	t.of.spoilt = t.of.spoilt || t.of.lost // whatever it was: the next has another connection
 	t.of.open, t.of.lost = false, false
 	defer func() { t.of.spoilt = t.of.spoilt || err != nil }()
 	defer t.of.guard(&err)

@@ -115,8 +115,8 @@ func TestAnEndedTransactionCommitsNothing(t *testing.T) {
 	require.Error(t, err)
 	w.moved(map[string]bool{"a": false})
 	require.Error(t, w.Within(t.Context(), func(tx interlock.Tx) error {
-		_, err := tx.Handle().(*sql.Tx).Exec("COMMIT") // it is the application's own that was committed
-		require.NoError(t, err)
+		_, err := tx.Handle().(*sql.Tx).Exec("COMMIT")
+		require.Error(t, err)
 		require.ErrorIs(t, tx.Apply(t.Context(), w.step("a")), errEnded)
 		return nil
 	}))
@@ -129,38 +129,70 @@ func TestAnEndedTransactionCommitsNothing(t *testing.T) {
 	w.moved(map[string]bool{"a": true})
 }
 
-// Who commits by a statement what was applied, and passes over one that fails after it,
-// has committed it: nobody is told that it certainly wasn't written.
-func TestACommitBehindOurBack(t *testing.T) {
-	for name, after := range map[string]func(*world, interlock.Tx) error{
-		"nothing":      func(*world, interlock.Tx) error { return nil },
-		"another step": func(w *world, tx interlock.Tx) error { return tx.Apply(w.Context(), stepOf(w.epoch, "a", 3)) },
-		"a read": func(w *world, tx interlock.Tx) error {
-			_, err := tx.Load(w.Context(), interlock.DefaultTenant, interlock.Ref{Machine: "loan", ID: "a"}, nil)
-			return err
-		},
-		"an answer": func(w *world, tx interlock.Tx) error {
-			return tx.Answer(w.Context(), interlock.Idempotency{Tenant: interlock.DefaultTenant, Actor: "a", Key: "k", Token: "t"}, []byte("x"))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, "a")
-			err := w.Within(t.Context(), func(tx interlock.Tx) error {
-				require.NoError(t, tx.Apply(t.Context(), w.step("a")))
-				app := tx.Handle().(*sql.Tx)
-				_, err := app.Exec("COMMIT")
-				require.NoError(t, err)
-				_, err = app.Exec("nonsense")
-				require.Error(t, err)
-				return after(w, tx)
+// The application can't end the transaction by its text, and pass over it: nothing is
+// committed but by the transaction's commit, and what was applied and what the
+// application wrote are certainly not there, neither of them.
+func TestTheEndBehindOurBack(t *testing.T) {
+	const write = "INSERT INTO log VALUES (1)"
+	for _, text := range []string{"COMMIT", "END", "ROLLBACK", "ROLLBACK; BEGIN", "COMMIT; BEGIN", "ROLLBACK; " + write, "ROLLBACK; BEGIN; " + write + "; COMMIT",
+		write + "; COMMIT", "ROLLBACK; BEGIN; " + write, "ROLLBACK; SAVEPOINT s; " + write + "; RELEASE s"} {
+		for name, after := range map[string]func(*world, interlock.Tx) error{
+			"nothing":      func(*world, interlock.Tx) error { return nil },
+			"another step": func(w *world, tx interlock.Tx) error { return tx.Apply(w.Context(), stepOf(w.epoch, "a", 3)) },
+			"a read": func(w *world, tx interlock.Tx) error {
+				_, err := tx.Load(w.Context(), interlock.DefaultTenant, interlock.Ref{Machine: "loan", ID: "a"}, nil)
+				return err
+			},
+			"an answer": func(w *world, tx interlock.Tx) error {
+				return tx.Answer(w.Context(), interlock.Idempotency{Tenant: interlock.DefaultTenant, Actor: "a", Key: "k", Token: "t"}, []byte("x"))
+			},
+			"a row": func(_ *world, tx interlock.Tx) error {
+				_, err := tx.Handle().(*sql.Tx).Exec(write)
+				return err
+			},
+		} {
+			t.Run(text+", then "+name, func(t *testing.T) {
+				w := newWorld(t, "a")
+				require.NoError(t, w.Write(t.Context(), func(tx *sql.Tx) error { _, err := tx.Exec("CREATE TABLE log (a)"); return err }))
+				for range 2 {
+					err := w.Within(t.Context(), func(tx interlock.Tx) error {
+						require.NoError(t, tx.Apply(t.Context(), w.step("a")))
+						app := tx.Handle().(*sql.Tx)
+						_, _ = app.Exec(text)
+						_, err := app.Exec("nonsense")
+						require.ErrorIs(t, err, errEnded)
+						return after(w, tx)
+					})
+					require.ErrorIs(t, err, errEnded)
+					var unknown *interlock.UnknownOutcome
+					require.NotErrorAs(t, err, &unknown)
+					w.moved(map[string]bool{"a": false})
+				}
+				var rows int
+				require.NoError(t, w.DB().QueryRow("SELECT count(*) FROM log").Scan(&rows))
+				require.Zero(t, rows)
+				require.NoError(t, w.Commit(t.Context(), w.step("a")))
 			})
-			var unknown *interlock.UnknownOutcome
-			require.ErrorAs(t, err, &unknown)
-			require.ErrorIs(t, err, errEnded)
-			w.moved(map[string]bool{"a": true})
-			require.NoError(t, w.Commit(t.Context(), stepOf(w.epoch, "a", 3)))
-		})
+		}
 	}
+}
+
+// Who passes over a panic of the driver's, which may have written a part, commits nothing.
+func TestAPanicPassedOverCommitsNothing(t *testing.T) {
+	w := newWorld(t, "a")
+	defer panicNow.Store(false)
+	require.NoError(t, w.Write(t.Context(), func(tx *sql.Tx) error { _, err := tx.Exec("CREATE TABLE log (a)"); return err }))
+	err := w.Within(t.Context(), func(tx interlock.Tx) error {
+		require.NoError(t, tx.Apply(t.Context(), w.step("a")))
+		panicNow.Store(true)
+		_, err := tx.Handle().(*sql.Tx).Exec("INSERT INTO log SELECT 1 UNION ALL SELECT panic_now()")
+		require.ErrorContains(t, err, "panicked")
+		panicNow.Store(false)
+		return nil
+	})
+	require.ErrorIs(t, err, errEnded)
+	w.moved(map[string]bool{"a": false})
+	require.NoError(t, w.Commit(t.Context(), w.step("a")))
 }
 
 // panicking is a connection on which something panics.

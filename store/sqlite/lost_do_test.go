@@ -30,9 +30,16 @@ func TestAHandlersRowAndTheTransitionAreOne(t *testing.T) {
 			_ = whileRowsAreOpen(func(app *sql.Tx) error { _, err := app.Exec("INSERT OR ROLLBACK INTO app VALUES (0)"); return err })(app)
 			_, _ = app.Exec(insert)
 		}},
-		"committed before something fails": {both: true, does: func(app *sql.Tx) {
+		"committed by its text": {does: func(app *sql.Tx) {
 			_, _ = app.Exec(insert + "; COMMIT")
 			_, _ = app.Exec("nonsense")
+		}},
+		"rolled back by its text, and begun anew": {does: func(app *sql.Tx) {
+			_, _ = app.Exec("ROLLBACK; BEGIN; " + insert)
+		}},
+		"a read that is interrupted while rows are open": {both: true, does: func(app *sql.Tx) {
+			_ = whileRowsAreOpen(func(app *sql.Tx) error { return ended(app, forever) })(app)
+			_, _ = app.Exec(insert)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,8 +64,6 @@ func TestNothingFollowsALostTransaction(t *testing.T) {
 			require.True(t, rows.Next())
 			return ended(app, "INSERT INTO app "+forever)
 		},
-		// That one may go on, which nothing tells: everything else fails as it does.
-		"a read's context, while rows are open": whileRowsAreOpen(func(app *sql.Tx) error { return ended(app, forever) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Open(filepath.Join(t.TempDir(), "w.db"))
@@ -92,7 +90,7 @@ func TestNothingFollowsALostTransaction(t *testing.T) {
 				})
 				require.ErrorIs(t, err, errEnded)
 				var unknown *interlock.UnknownOutcome
-				require.ErrorAs(t, err, &unknown, "who had it may have committed it")
+				require.NotErrorAs(t, err, &unknown, "it is certain that nothing was")
 				require.NoError(t, s.Write(t.Context(), func(tx *sql.Tx) error { _, err := tx.Exec(room); return err }))
 			}
 			var n int

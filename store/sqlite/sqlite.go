@@ -100,6 +100,8 @@ func ReadOnly() Option {
 // nobody read while somebody writes). It is an error when another process writes the file, when it lies
 // on a network file system, or when a binding isn't made of names. The schema is
 // made by [Store.Migrate], which interlock.New calls.
+//
+// The commit and rollback hooks of the connection that writes are the store's.
 func Open(path string, opts ...Option) (*Store, error) {
 	o := options{memory: DefaultMemory}
 	for _, opt := range opts {

@@ -83,35 +83,9 @@ type transaction struct {
 	conn          *sql.Conn
 	tx            *sql.Tx
 	writer        *writer
-	handed        bool // to the application
-	applied       bool // something, at least in part
 }
 
-func (t *transaction) Handle() any {
-	t.handed = true
-	return t.tx
-}
-
-// stillOpen refuses to go on where it isn't certain that it is a transaction still: the
-// application may have ended it, in so many words or by a statement that failed.
-func (t *transaction) stillOpen() error {
-	if !t.handed {
-		return nil
-	}
-	return t.straight(context.Background(), func(c *connection) error {
-		c.lost = c.lost || !c.within()
-		return c.goesOn()
-	})
-}
-
-// behind is the error of a statement of ours. Where the transaction ended before that,
-// in the application's hands, what was applied in it may have been committed.
-func (t *transaction) behind(err error) error {
-	if t.applied && errors.Is(err, errEnded) {
-		return outcome(err, t.handed)
-	}
-	return err
-}
+func (t *transaction) Handle() any { return t.tx }
 
 // end rolls back what was not committed, and gives the connection back.
 func (t *transaction) end() {
@@ -141,20 +115,18 @@ func (t *transaction) straight(ctx context.Context, fn func(*connection) error) 
 
 func (t *transaction) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	if !t.writer.record(query) {
-		n, err = t.Conn.Exec(ctx, query, args...)
-		return n, t.behind(err)
+		return t.Conn.Exec(ctx, query, args...)
 	}
 	err = t.straight(ctx, func(c *connection) error {
 		n, err = c.exec(ctx, query, args)
 		return err
 	})
-	return n, t.behind(err)
+	return n, err
 }
 
 func (t *transaction) Query(ctx context.Context, query string, args ...any) (sqlstore.Rows, error) {
 	if !t.writer.record(query) {
-		rows, err := t.Conn.Query(ctx, query, args...)
-		return rows, t.behind(err)
+		return t.Conn.Query(ctx, query, args...)
 	}
 	var all *read
 	err := t.straight(ctx, func(c *connection) (err error) {
@@ -162,7 +134,7 @@ func (t *transaction) Query(ctx context.Context, query string, args ...any) (sql
 		return err
 	})
 	if err != nil {
-		return nil, t.behind(err)
+		return nil, err
 	}
 	return all, nil
 }
