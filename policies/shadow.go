@@ -61,7 +61,8 @@ func (m *machineRules) program(text string, opts options) *compiled.Program {
 	if !opts.compiled || m.topdownOnly {
 		return nil
 	}
-	policy, err := compiled.Plan(context.Background(), rego.Compiler(m.compiler), rego.Query(text), rego.SetRegoVersion(ast.RegoV1))
+	own := *m.compiler // planning sets its mode, which others read meanwhile
+	policy, err := compiled.Plan(context.Background(), rego.Compiler(&own), rego.Query(text), rego.SetRegoVersion(ast.RegoV1))
 	if err != nil {
 		return nil // the planner can't: topdown can
 	}

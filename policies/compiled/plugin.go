@@ -103,7 +103,8 @@ func ReadData(ctx context.Context, store storage.Store, txn storage.Transaction)
 }
 
 // Plan is what OPA's planner makes of a query: what Compile takes. The options
-// are those of rego.New, without a target.
+// are those of rego.New, without a target. A compiler among them (rego.Compiler) has
+// its mode set: give a copy where others read it.
 func Plan(ctx context.Context, options ...func(*rego.Rego)) (*ir.Policy, error) {
 	Register()
 	var policy ir.Policy
