@@ -57,10 +57,9 @@ func TestRoomFollowsTheHeap(t *testing.T) {
 	defer stop()
 
 	becomes(t, func(p int) bool { return p > 400 })
-	held := make([]byte, 256<<20)
+	sink = make([]byte, 256<<20)
 	becomes(t, func(p int) bool { return p == usual })
-	runtime.KeepAlive(held)
-	held = nil
+	sink = nil
 	becomes(t, func(p int) bool { return p > 400 })
 
 	stop()
@@ -105,6 +104,7 @@ var sink []byte
 
 // unsaid is an environment without either variable.
 func unsaid(t *testing.T) {
+	t.Helper()
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 }
