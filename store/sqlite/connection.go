@@ -83,7 +83,7 @@ func (c *connection) Close() error {
 		errs = append(errs, stmt.Close())
 	}
 	clear(c.prepared)
-	return errors.Join(append(errs, calmly(c.driverConn.Close))...)
+	return errors.Join(append(errs, calmly(c.unwatch), calmly(c.driverConn.Close))...)
 }
 
 // transact is InTx on the connection itself. A panic of fn's is its error.

@@ -35,6 +35,13 @@ func (c *connection) watch() {
 	})
 }
 
+// unwatch lets the driver forget the hooks, which it would keep beyond the connection's end.
+func (c *connection) unwatch() error {
+	c.RegisterRollbackHook(nil)
+	c.RegisterCommitHook(nil)
+	return nil
+}
+
 // guard makes an error of a panic.
 func (c *connection) guard(err *error) {
 	if p := recover(); p != nil {
